@@ -1,0 +1,1 @@
+"""The embedded API server: the semantics controllers and kubectl depend on, in one process."""

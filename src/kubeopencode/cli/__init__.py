@@ -1,0 +1,1 @@
+"""kubeoc. One verb a file; it prints and decides nothing."""

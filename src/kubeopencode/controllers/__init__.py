@@ -1,0 +1,1 @@
+"""One thin file a kind: gather, judge, render, converge, one status write."""

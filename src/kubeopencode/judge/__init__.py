@@ -1,0 +1,1 @@
+"""Observed to verdict. Pure: the clock is an argument."""

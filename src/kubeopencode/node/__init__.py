@@ -1,0 +1,1 @@
+"""The embedded kubelet and the built-in controllers, for a laptop without a cluster."""

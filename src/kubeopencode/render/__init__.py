@@ -1,0 +1,1 @@
+"""Spec to desired objects. Pure: the same input gives the same bytes."""

@@ -1,0 +1,1 @@
+"""A model that answers from a script, so that tests and demos of real agents are deterministic, offline and free."""

@@ -1,0 +1,1 @@
+"""The level-triggered loop. It knows no kind."""
