@@ -174,7 +174,9 @@ class AgentShape(msgspec.Struct, frozen=True, omit_defaults=True):
     imagePullSecrets: tuple[podspec.LocalReference, ...] = ()
     """Secrets for private registries."""
     serviceAccountName: str = ""
-    """Service account of the Pods."""
+    """Service account of the Pods; the namespace's default one unless given."""
+    automountServiceAccountToken: bool = False
+    """Give the agent a token for the Kubernetes API. Without need it gets none."""
     podSpec: podspec.PodOptions | None = None
     """Further settings of the Pods."""
     maxConcurrentTasks: Annotated[int, Meta(ge=0)] | None = None

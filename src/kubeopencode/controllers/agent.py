@@ -1,0 +1,154 @@
+"""Agents: the live server's objects, and how it is."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kubeopencode import names
+from kubeopencode.api import agent as api
+from kubeopencode.api import config, core, kinds, workloads
+from kubeopencode.api.meta import Key
+from kubeopencode.controllers import library, report
+from kubeopencode.judge import agent as judge
+from kubeopencode.judge.verdict import Verdict
+from kubeopencode.kube import client
+from kubeopencode.render import parts
+from kubeopencode.render import server as render
+from kubeopencode.runtime import clock, controller, converge, events, manager, outcome, reflector, store
+from kubeopencode.world import Profile
+
+DEPLOYMENTS = reflector.Source(workloads.DEPLOYMENTS, labels=names.LABEL_AGENT)
+REREAD = 60.0
+"""Seconds after which ConfigMaps are read again. Nobody watches them: a cluster has too many."""
+
+
+@dataclass(frozen=True)
+class AgentController:
+    """Keeps live servers as their Agents want them."""
+
+    api: client.Client
+    books: library.Library
+    deployments: store.Store[workloads.Deployment]
+    converger: converge.Converger
+    recorder: events.EventRecorder
+    time: clock.Clock
+    password_key: bytes
+    """From this key and an Agent's uid the password of its server is derived, so no Secret need ever be read."""
+
+    async def reconcile(self, key: Key) -> outcome.Outcome:
+        """Make the world right for one Agent."""
+        found = self.books.agents.get(key)
+        if found is None or found.metadata.deletionTimestamp is not None:
+            return outcome.DONE
+        now = self.time.now()
+        try:
+            profile = await self.books.agent_profile(key)
+            if profile is None:
+                return outcome.DONE
+            await self._mark(found)
+            verdict = await self._serve(profile) if profile.live else await self._passive(profile)
+        except library.Missing as missing:
+            profile = Profile(key, found.metadata.uid, found.spec, found)
+            verdict = judge.refused(profile, "AgentTemplateNotFound", str(missing), now)
+        except parts.Refused as refusal:
+            verdict = judge.refused(
+                Profile(key, found.metadata.uid, found.spec, found), refusal.reason, str(refusal), now
+            )
+        except converge.NameConflict as clash:
+            if clash.leaving:
+                return outcome.Later(1.0)
+            verdict = judge.refused(
+                Profile(key, found.metadata.uid, found.spec, found), "NameConflict", str(clash), now
+            )
+        return await self._report(found, verdict)
+
+    async def _mark(self, found: api.Agent) -> None:
+        """The label by which the Agents of a template are found."""
+        meta, reference = found.metadata, found.spec.templateRef
+        wanted = names.label(reference.name) if reference and reference.name else None
+        if meta.labels.get(names.LABEL_AGENT_TEMPLATE) != wanted:
+            patch = {"metadata": {"labels": {names.LABEL_AGENT_TEMPLATE: wanted}}}
+            await self.api.patch(kinds.AGENTS, meta.name, patch, meta.namespace)
+
+    async def _serve(self, profile: Profile) -> Verdict[api.AgentStatus]:
+        maps = await self.books.config_maps(render.sources(profile))
+        cluster = self.books.cluster
+        objects = (render.password(profile, self._password(profile.uid)), *render.desired(profile, cluster, maps))
+        await self.converger.converge(_owner(profile), objects)
+        deployment = self.deployments.get(Key(profile.key.namespace, names.server(profile.key.name)))
+        return judge.decide(profile, deployment, cluster, self.time.now())
+
+    async def _passive(self, profile: Profile) -> Verdict[api.AgentStatus]:
+        """An Agent that keeps no server; one that it had before goes."""
+        key = Key(profile.key.namespace, names.server(profile.key.name))
+        if there := self.deployments.get(key):
+            await self.converger.prune(_owner(profile), workloads.DEPLOYMENTS, (there,))
+        return judge.passive(profile, self.time.now())
+
+    def _password(self, uid: str) -> str:
+        return hmac.new(self.password_key, uid.encode(), hashlib.sha256).hexdigest()
+
+    async def _report(self, found: api.Agent, verdict: Verdict[api.AgentStatus]) -> outcome.Outcome:
+        await report.report(self.api, kinds.AGENTS, found, verdict.status)
+        if notice := verdict.notice:
+            kind = events.WARNING if notice.warning else events.NORMAL
+            self.recorder.record(events.Subject.of(kinds.AGENTS, found), kind, notice.reason, notice.message)
+        reads = any(item.configMap for item in found.spec.contexts)
+        return outcome.Later(REREAD) if reads else outcome.DONE
+
+
+def _owner(profile: Profile) -> converge.Owner:
+    assert profile.agent is not None
+    return converge.Owner.of(kinds.AGENTS, profile.agent)
+
+
+KINDS = (
+    converge.Kind(core.SECRETS, converge.Policy.BLIND),
+    converge.Kind(core.SERVICES),
+    converge.Kind(core.CONFIGMAPS),
+    converge.Kind(core.PVCS, converge.Policy.ONCE),
+    converge.Kind(workloads.DEPLOYMENTS),
+)
+
+
+def build(
+    runner: manager.Manager, books: library.Library, recorder: events.EventRecorder, password_key: bytes
+) -> controller.Controller:
+    """The controller, with all that it watches."""
+    converger = converge.Converger(runner.client, KINDS)
+    deployments = runner.store(DEPLOYMENTS)
+    agents = AgentController(runner.client, books, deployments, converger, recorder, runner.clock, password_key)
+    books.agents.add_index("by template", library.agents_by_template)
+
+    def of_template(found: api.AgentTemplate) -> Iterable[Key]:
+        return [each.metadata.key for each in books.agents.by_index("by template", found.metadata.key)]
+
+    def all_agents(_: config.KubeOpenCodeConfig) -> Iterable[Key]:
+        return [each.metadata.key for each in books.agents.list()]
+
+    return controller.Controller(
+        "agent",
+        agents.reconcile,
+        watches=(
+            controller.Watch(library.AGENTS, when=_spec_or_ready),
+            controller.Watch(DEPLOYMENTS, controller.owner_key(kinds.GROUP, "Agent")),
+            controller.Watch(library.TEMPLATES, of_template),
+            controller.Watch(library.CONFIGS, all_agents),
+        ),
+        time=runner.clock,
+    )
+
+
+def _spec_or_ready(change: store.Change[api.Agent]) -> bool:
+    """More than the queue's own entries in the status changed."""
+    if change.old is None or change.new is None:
+        return True
+    old, new = change.old, change.new
+    return (old.metadata.generation, old.status.ready, old.status.conditions) != (
+        new.metadata.generation,
+        new.status.ready,
+        new.status.conditions,
+    )

@@ -1,0 +1,103 @@
+"""What a Pod's status means for the work inside it: how it failed, why it does not start, what it left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+
+from kubeopencode.api import core
+
+NEVER_STARTS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+"""Reasons that waiting cannot mend."""
+
+START_FAILURES = {
+    "ImagePullBackOff": timedelta(minutes=2),
+    "ErrImagePull": timedelta(minutes=2),
+    "CreateContainerConfigError": timedelta(minutes=1),
+    "CreateContainerError": timedelta(minutes=1),
+    "RunContainerError": timedelta(minutes=1),
+    "CrashLoopBackOff": timedelta(minutes=2),
+    "Unschedulable": timedelta(minutes=10),
+}
+"""Reasons that may mend themselves, and how long we wait for that."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the work did not succeed, in a word and in a sentence."""
+
+    reason: str
+    message: str
+
+
+def failure(pod: core.Pod) -> Failure:
+    """Why a Pod in phase Failed failed: the Pod's own reason, else the first container that ended badly."""
+    if pod.status.reason:
+        return Failure(pod.status.reason, pod.status.message or f"the Pod ended: {pod.status.reason}")
+    for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        ended = status.state.terminated if status.state else None
+        if ended is None or ended.exitCode == 0:
+            continue
+        report = left_behind(ended.message)
+        if said := _said(report):
+            return Failure("AgentFailed", said)
+        reason = ended.reason if ended.reason == "OOMKilled" else "ContainerFailed"
+        words = f"container {status.name}: " + ("OOMKilled" if reason == "OOMKilled" else f"exit code {ended.exitCode}")
+        detail = ": ".join(
+            part for part in (ended.reason if ended.reason != "Error" else "", ended.message.strip()) if part
+        )
+        return Failure(reason, f"{words} ({detail})" if detail and reason != "OOMKilled" else words)
+    return Failure("PodFailed", "the Pod failed without saying why")
+
+
+def _said(report: dict[str, Any]) -> str:
+    """The agent's own account of what went wrong, in its last message."""
+    error = report.get("error")
+    return str(cast("dict[str, Any]", error).get("message") or "") if isinstance(error, dict) else ""
+
+
+def start_failure(pod: core.Pod, now: datetime) -> tuple[Failure | None, float | None]:
+    """Why a Pod will not start, once waiting has been long enough; else the seconds until it will have been."""
+    waiting = _waiting(pod)
+    if waiting is None:
+        return None, None
+    patience = timedelta() if waiting.reason in NEVER_STARTS else START_FAILURES.get(waiting.reason)
+    if patience is None:
+        return None, None
+    since = pod.metadata.creationTimestamp or now
+    left = (since + patience - now).total_seconds()
+    return (waiting, None) if left <= 0 else (None, left)
+
+
+def _waiting(pod: core.Pod) -> Failure | None:
+    for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        waits = status.state.waiting if status.state else None
+        if waits and (waits.reason in START_FAILURES or waits.reason in NEVER_STARTS):
+            return Failure(waits.reason, f"container {status.name} cannot start: {waits.message or waits.reason}")
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+            return Failure("Unschedulable", condition.message)
+    return None
+
+
+def reports(pod: core.Pod) -> dict[str, Any]:
+    """What the Pod's containers left behind in their last messages, joined; later containers win."""
+    joined: dict[str, Any] = {}
+    for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        ended = status.state.terminated if status.state else None
+        if ended is not None:
+            joined |= left_behind(ended.message)
+    return joined
+
+
+def left_behind(message: str) -> dict[str, Any]:
+    """A last message as the object it holds; empty when it is no such message of ours."""
+    if not message.lstrip().startswith("{"):
+        return {}
+    try:
+        return msgspec.json.decode(message, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}

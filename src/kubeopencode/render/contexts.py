@@ -1,0 +1,154 @@
+"""Contexts: texts become one file for the agent to read, files and folders go where `mountPath` says.
+
+Content without a `mountPath` is wrapped in XML tags and joined, the Agent's before the Task's. Source: KubeOpenCode,
+"Content Aggregation".
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kubeopencode.api import core
+from kubeopencode.api.context import ContextItem
+from kubeopencode.api.meta import Json, Key
+from kubeopencode.render import paths
+from kubeopencode.render.parts import File, PodPart, Refused, mount
+
+RUNTIME_PROMPT = """\
+You work inside a Pod of KubeOpenCode, a Kubernetes system that runs AI coding agents.
+
+- The task is in the file named task.md of the workspace folder. The workspace folder is in $WORKSPACE_DIR.
+- The Task object is named $TASK_NAME in the namespace $TASK_NAMESPACE.
+- Nobody watches the terminal: finish the task without asking questions, and end with a short report of what you did.
+- Write results only below the workspace folder. What lies elsewhere is gone when the Pod ends."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A whole ConfigMap as a folder."""
+
+    config_map: str
+    path: str
+    optional: bool
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a list of contexts comes to, before it is decided how it travels."""
+
+    text: str = ""
+    """The aggregated blocks, empty when there are none."""
+    files: tuple[File, ...] = ()
+    directories: tuple[Directory, ...] = field(default=())
+
+
+def sources(namespace: str, items: Iterable[ContextItem]) -> set[Key]:
+    """The ConfigMaps whose content must be known to render these contexts."""
+    return {
+        Key(namespace, item.configMap.name)
+        for item in items
+        if item.configMap and (item.configMap.key or not item.mountPath)
+    }
+
+
+def read(
+    items: Iterable[ContextItem], namespace: str, config_maps: Mapping[Key, core.ConfigMap | None], workspace: str
+) -> Content:
+    """The contexts of one namespace, in order.
+
+    Raises:
+        Refused: a source is missing, or a path cannot be used.
+    """
+    blocks: list[str] = []
+    files: list[File] = []
+    directories: list[Directory] = []
+    for index, item in enumerate(items):
+        where = f"spec.contexts[{index}]"
+        _supported(item, where)
+        path = (
+            paths.target(f"{where}.mountPath", item.mountPath, workspace)
+            if item.mountPath and item.type != "Runtime"
+            else ""
+        )
+        if path and item.configMap and not item.configMap.key:
+            directories.append(Directory(item.configMap.name, path, item.configMap.optional or item.optional))
+            continue
+        content = _content(item, where, namespace, config_maps)
+        if path and content is not None:
+            files.append(File(path, content, item.fileMode if item.fileMode is not None else 0o644, where))
+        elif content is not None:
+            blocks.append(_block(item, namespace, content))
+    return Content("\n\n".join(blocks), tuple(files), tuple(directories))
+
+
+def joined(first: Content, second: Content) -> Content:
+    """Two lists of contexts as one."""
+    text = "\n\n".join(part for part in (first.text, second.text) if part)
+    return Content(text, (*first.files, *second.files), (*first.directories, *second.directories))
+
+
+def files(content: Content, workspace: str) -> tuple[File, ...]:
+    """The content as files: the aggregated text, then each file of its own."""
+    if not content.text:
+        return content.files
+    return (File(posixpath.join(workspace, paths.CONTEXT_FILE), content.text, origin="spec.contexts"), *content.files)
+
+
+def mounted(directories: Iterable[Directory]) -> PodPart:
+    """Whole ConfigMaps as read-only folders."""
+    volumes: list[Json] = []
+    mounts: list[Json] = []
+    for index, directory in enumerate(directories):
+        name = f"dir-mount-{index}"
+        volumes.append({"name": name, "configMap": {"name": directory.config_map, "optional": directory.optional}})
+        mounts.append(mount(name, directory.path, read_only=True))
+    return PodPart(volumes=tuple(volumes), mounts=tuple(mounts))
+
+
+def _supported(item: ContextItem, where: str) -> None:
+    if item.type in ("Git", "URL"):
+        raise Refused(
+            "ContextError",
+            f"{where}.type: {item.type} contexts are not carried out by this version; Text, ConfigMap and Runtime are",
+        )
+
+
+def _content(
+    item: ContextItem, where: str, namespace: str, config_maps: Mapping[Key, core.ConfigMap | None]
+) -> str | None:
+    if item.type == "Runtime":
+        return RUNTIME_PROMPT
+    if item.configMap is None:
+        return item.text or ""
+    source = item.configMap
+    found = config_maps.get(Key(namespace, source.name))
+    optional = source.optional or item.optional
+    if found is None:
+        if optional:
+            return None
+        raise Refused(
+            "ContextError",
+            f'{where}.configMap.name: there is no ConfigMap "{source.name}" in the namespace "{namespace}"',
+        )
+    if not source.key:
+        return "\n".join(f'<file name="{key}">\n{value}\n</file>' for key, value in sorted(found.data.items()))
+    if source.key not in found.data:
+        if optional:
+            return None
+        has = ", ".join(sorted(found.data)) or "none"
+        raise Refused(
+            "ContextError",
+            f'{where}.configMap.key: the ConfigMap "{source.name}" has no key "{source.key}"; it has: {has}',
+        )
+    return found.data[source.key]
+
+
+def _block(item: ContextItem, namespace: str, content: str) -> str:
+    name = item.name or ("runtime" if item.type == "Runtime" else "context")
+    return f'<context name="{_attribute(name)}" namespace="{namespace}" type="{item.type}">\n{content}\n</context>'
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,0 +1,252 @@
+"""A Task's objects: the ConfigMap with its files, and the Pod that does the work or hands it to the live server."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+import msgspec
+
+from kubeopencode import names
+from kubeopencode.agents import opencode
+from kubeopencode.api.agent import AgentShape
+from kubeopencode.api.meta import Json, Key
+from kubeopencode.api.outputs import OutputSpec
+from kubeopencode.render import contexts, credentials, images, network, paths, pods, workspace
+from kubeopencode.render.parts import File, PodPart, empty_dir, merge, mount, variable
+from kubeopencode.world import Observed, Profile
+
+RECORD_FOLDER = "/record"
+RECORDER = "output-collector"
+MAIN = "agent"
+
+_FILES = "/task"
+"""Where an attached Task's files lie; the workspace itself is on the server."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the pieces of one Task's Pod share."""
+
+    seen: Observed
+    profile: Profile
+    place: pods.Setting
+    files: tuple[File, ...]
+    directories: tuple[contexts.Directory, ...] = ()
+    env: tuple[Json, ...] = ()
+    """What the agent is told about its Task and its configuration."""
+
+    @property
+    def shape(self) -> AgentShape:
+        """The configuration in use."""
+        return self.profile.shape
+
+
+def pod_key(seen: Observed) -> Key:
+    """Where the Task's Pod is: beside the Task, or with its Agent."""
+    meta = seen.task.metadata
+    if seen.foreign and seen.profile:
+        return Key(seen.profile.key.namespace, names.foreign_pod(meta.namespace, meta.name))
+    return Key(meta.namespace, names.pod(meta.name))
+
+
+def context_key(seen: Observed) -> Key:
+    """Where the Task's ConfigMap is: always beside its Pod."""
+    meta = seen.task.metadata
+    if seen.foreign and seen.profile:
+        return Key(seen.profile.key.namespace, names.foreign_context(meta.namespace, meta.name))
+    return Key(meta.namespace, names.context(meta.name))
+
+
+def sources(seen: Observed) -> set[Key]:
+    """The ConfigMaps whose content is needed to render this Task."""
+    wanted = contexts.sources(seen.task.metadata.namespace, seen.spec.contexts)
+    if seen.profile and not seen.attached:
+        wanted |= contexts.sources(seen.profile.key.namespace, seen.profile.shape.contexts)
+    return wanted
+
+
+def desired(seen: Observed) -> tuple[Json, ...]:
+    """All objects of a Task that runs.
+
+    Raises:
+        Refused: the Task or its Agent asks for something that cannot be; the message names the field.
+    """
+    assert seen.profile is not None
+    frame = _frame(seen, seen.profile)
+    key = context_key(seen)
+    config_map = workspace.config_map(key.name, key.namespace, frame.files, _labels(seen))
+    spec = _attached(frame) if seen.attached else _standalone(frame)
+    return (config_map, _pod(frame, spec))
+
+
+def _frame(seen: Observed, profile: Profile) -> _Frame:
+    place = pods.setting(profile.shape, seen.cluster, profile.workspace)
+    own = contexts.read(seen.spec.contexts, seen.task.metadata.namespace, seen.config_maps, place.workspace)
+    if seen.attached:
+        return _Frame(seen, profile, place, _files(seen, place, own), env=_task_env(seen))
+    base = contexts.read(profile.shape.contexts, profile.key.namespace, seen.config_maps, place.workspace)
+    content = contexts.joined(base, own)
+    config = pods.config(profile.shape)
+    env = (*_task_env(seen), *config.env, *pods.instructions(place, content))
+    return _Frame(seen, profile, place, (*_files(seen, place, content), *config.files), content.directories, env)
+
+
+def _files(seen: Observed, place: pods.Setting, content: contexts.Content) -> tuple[File, ...]:
+    task = File(
+        posixpath.join(place.workspace, paths.TASK_FILE), seen.spec.description or "", origin="spec.description"
+    )
+    return (task, *contexts.files(content, place.workspace))
+
+
+def _task_env(seen: Observed) -> tuple[Json, ...]:
+    meta = seen.task.metadata
+    title = names.session_title(meta.namespace, meta.name, meta.uid)
+    values = {"TASK_NAME": meta.name, "TASK_NAMESPACE": meta.namespace, "TASK_TITLE": title}
+    return tuple(variable(name, value) for name, value in values.items())
+
+
+def _labels(seen: Observed) -> dict[str, str]:
+    meta = seen.task.metadata
+    result = {"app": "kubeopencode", names.LABEL_TASK: names.label(meta.name)}
+    if seen.foreign:
+        result[names.LABEL_TASK_NAMESPACE] = names.label(meta.namespace)
+    return result
+
+
+def _pod(frame: _Frame, spec: Json) -> Json:
+    key = pod_key(frame.seen)
+    options = frame.shape.podSpec
+    meta = frame.seen.task.metadata
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": (options.labels if options else {}) | _labels(frame.seen),
+            "annotations": {names.ANNOTATION_TASK: f"{meta.namespace}/{meta.name}"},
+        },
+        "spec": spec | {"restartPolicy": "Never"},
+    }
+
+
+def _standalone(frame: _Frame) -> Json:
+    """A Pod that does the work by itself."""
+    place = frame.place
+    system = pods.system_container(place)
+    whole = merge(
+        (
+            workspace.base(place.workspace),
+            pods.tools(place),
+            workspace.copied(frame.files, context_key(frame.seen).name, place.workspace, system),
+            contexts.mounted(frame.directories),
+            _record(frame),
+            PodPart(env=frame.env),
+            credentials.credentials(frame.shape),
+            network.proxy(frame.shape, frame.seen.cluster),
+            network.ca_bundle(frame.shape),
+        )
+    )
+    _, executor = images.agent_images(frame.shape)
+    main: Json = {
+        "name": MAIN,
+        **images.pulled(executor),
+        "command": list(frame.shape.command) or ["sh", "-c", opencode.RUN_SCRIPT],
+        "workingDir": place.workspace,
+        "resources": pods.resources(frame.shape),
+    }
+    return pods.spec(place, whole, main)
+
+
+def _record(frame: _Frame) -> PodPart:
+    """The sidecar that reads usage and results once the agent has ended, and leaves them in its last message."""
+    wanted = frame.seen.outputs or OutputSpec()
+    database = variable("OPENCODE_DB", posixpath.join(RECORD_FOLDER, opencode.DATABASE))
+    container = pods.system_container(frame.place) | {
+        "name": RECORDER,
+        "restartPolicy": "Always",
+        "command": ["/kubeopencode", "record"],
+        "env": [
+            variable("WORKSPACE_DIR", frame.place.workspace),
+            variable("OUTPUT_SPEC", msgspec.json.encode(wanted).decode()),
+            *(each for each in frame.env if each["name"] == "TASK_TITLE"),
+            database,
+        ],
+        "volumeMounts": [mount("record", RECORD_FOLDER), mount("workspace", frame.place.workspace, read_only=True)],
+    }
+    mounts = (mount("record", RECORD_FOLDER),)
+    return PodPart(volumes=(empty_dir("record"),), mounts=mounts, env=(database,), init=(container,))
+
+
+def _attached(frame: _Frame) -> Json:
+    """A small Pod that hands the Task to the Agent's live server and follows it."""
+    here = frame.place.workspace
+    items = [_projected(file, here) for file in frame.files]
+    config_map = {"name": context_key(frame.seen).name, "items": [item for item, _ in items]}
+    volume: Json = {"name": workspace.FILES_VOLUME, "configMap": config_map}
+    files = PodPart(
+        volumes=(volume, empty_dir("home")),
+        mounts=(mount(workspace.FILES_VOLUME, _FILES, read_only=True), mount("home", paths.HOME)),
+        env=(*workspace.environment(here), *frame.env, *_server_env(frame)),
+    )
+    proxy = network.proxy(frame.shape, frame.seen.cluster)
+    certificates = network.ca_bundle(frame.shape)
+    if frame.shape.attachImage:
+        return _with_own_client(frame, merge((files, pods.tools(frame.place), _tools_volume(), proxy, certificates)))
+    main: Json = {
+        "name": MAIN,
+        **images.system(frame.seen.cluster),
+        "command": ["/kubeopencode", "task-run", *_driver_arguments(frame)],
+        "resources": {"requests": {"memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+    }
+    return pods.spec(frame.place, merge((files, proxy, certificates)), main)
+
+
+def _driver_arguments(frame: _Frame) -> list[str]:
+    meta = frame.seen.task.metadata
+    task, *others = frame.files
+    context = posixpath.join(frame.place.workspace, paths.CONTEXT_FILE)
+    arguments = [
+        f"--attach={frame.profile.url(frame.seen.cluster)}",
+        f"--title={names.session_title(meta.namespace, meta.name, meta.uid)}",
+        f"--session={names.session_id(meta.uid)}",
+        f"--directory={frame.place.workspace}",
+        f"--file={_FILES}/{_relative(task, frame.place.workspace)}",
+    ]
+    for file in others:
+        option = "--context" if file.path == context else "--attachment"
+        arguments.append(f"{option}={_FILES}/{_relative(file, frame.place.workspace)}")
+    return arguments
+
+
+def _with_own_client(frame: _Frame, whole: PodPart) -> Json:
+    main: Json = {
+        "name": MAIN,
+        **images.pulled(frame.shape.attachImage),
+        "command": ["sh", "-c", opencode.ATTACH_SCRIPT.replace("$WORKSPACE_DIR/task.md", f"{_FILES}/task.md")],
+        "resources": pods.resources(frame.shape),
+    }
+    return pods.spec(frame.place, whole, main)
+
+
+def _tools_volume() -> PodPart:
+    return PodPart(volumes=(empty_dir("tools"),), mounts=(mount("tools", paths.TOOLS),))
+
+
+def _projected(file: File, here: str) -> tuple[Json, str]:
+    path = _relative(file, here)
+    return {"key": names.file_key(file.path), "path": path, "mode": file.mode}, path
+
+
+def _relative(file: File, here: str) -> str:
+    """Where a file lies below the folder of files: as in the workspace, or by its whole path below `root`."""
+    return posixpath.relpath(file.path, here) if paths.inside(file.path, here) else "root" + file.path
+
+
+def _server_env(frame: _Frame) -> tuple[Json, ...]:
+    secret = {"name": names.server_password(frame.profile.key.name), "key": "password"}
+    return (
+        variable("OPENCODE_URL", frame.profile.url(frame.seen.cluster)),
+        {"name": "OPENCODE_SERVER_PASSWORD", "valueFrom": {"secretKeyRef": secret}},
+    )
