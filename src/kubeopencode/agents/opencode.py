@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, cast
 
 BINARY = "/tools/opencode"
@@ -20,7 +21,11 @@ ENVIRONMENT = {
 """A program in a Pod does not change itself, download tools behind our back or publish its work."""
 
 UNTRUSTED_WORKSPACE = {"OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
-"""A repository's own opencode.json would otherwise beat the Agent's configuration."""
+"""A repository's own opencode.json would otherwise beat the Agent's configuration. It also turns off AGENTS.md and
+relative instructions (measured with 1.18.33), so these are named by their whole paths."""
+
+AGENTS_FILE = "AGENTS.md"
+"""What a repository tells every agent."""
 
 ALLOW_ALL = '{"*":"allow"}'
 """Nobody sits at the terminal to answer, so questions of permission are answered beforehand."""
@@ -79,6 +84,6 @@ def permission(config: dict[str, Any]) -> str | None:
     return None if "permission" in config else ALLOW_ALL
 
 
-def instructions(path: str) -> str:
-    """OPENCODE_CONFIG_CONTENT that makes OpenCode read one more file of instructions."""
-    return json.dumps({"instructions": [path]}, separators=(",", ":"))
+def instructions(paths: Iterable[str]) -> str:
+    """OPENCODE_CONFIG_CONTENT that makes OpenCode read more files of instructions; one that is missing is no error."""
+    return json.dumps({"instructions": list(paths)}, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""What people call things: `task`, `tasks`, `tk`, `pods`. Ours and a few built-ins are known, the rest is discovered."""
+"""What people call things: `task`, `tasks`, `tk`, `pods`. Ours and a few others are known, the rest is discovered."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass
 from typing import Any
 
 from kubeopencode.agents import opencode
@@ -12,27 +11,9 @@ from kubeopencode.api.agent import AgentShape
 from kubeopencode.api.meta import Json
 from kubeopencode.render import contexts, images, paths, security
 from kubeopencode.render.parts import File, PodPart, Refused, mount, variable
-from kubeopencode.world import Cluster
+from kubeopencode.render.setting import Setting
 
 RESOURCES: Json = {"requests": {"memory": "512Mi"}, "limits": {"memory": "4Gi"}}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all functions of this room need to know of one Pod."""
-
-    shape: AgentShape
-    cluster: Cluster
-    workspace: str
-
-
-def setting(shape: AgentShape, cluster: Cluster, workspace: str) -> Setting:
-    """The setting of a Pod.
-
-    Raises:
-        Refused: the workspace folder cannot be used.
-    """
-    return Setting(shape, cluster, paths.workspace(workspace))
 
 
 def tools(place: Setting) -> PodPart:
@@ -77,11 +58,13 @@ def config(shape: AgentShape) -> PodPart:
 
 
 def instructions(place: Setting, content: contexts.Content) -> tuple[Json, ...]:
-    """The variable that makes OpenCode read the aggregated contexts, besides the repository's own AGENTS.md."""
-    if not content.text:
+    """The variable that makes OpenCode read the aggregated contexts besides the repository's own AGENTS.md."""
+    wanted = [] if place.shape.trustWorkspaceConfig else [opencode.AGENTS_FILE]
+    wanted += [paths.CONTEXT_FILE] if content.text else []
+    if not wanted:
         return ()
-    path = posixpath.join(place.workspace, paths.CONTEXT_FILE)
-    return (variable("OPENCODE_CONFIG_CONTENT", opencode.instructions(path)),)
+    found = [posixpath.join(place.workspace, path) for path in wanted]
+    return (variable("OPENCODE_CONFIG_CONTENT", opencode.instructions(found)),)
 
 
 def spec(place: Setting, whole: PodPart, main: Json) -> Json:
@@ -89,10 +72,9 @@ def spec(place: Setting, whole: PodPart, main: Json) -> Json:
     shape = place.shape
     options = shape.podSpec
     extra_env = list(options.extraEnv) if options else []
-    extra_mounts = list(options.extraVolumeMounts) if options else []
     container: Json = main | {
         "env": _overridden([*main.get("env", []), *whole.env, *whole.shared_env], extra_env),
-        "volumeMounts": [*main.get("volumeMounts", []), *whole.mounts, *whole.shared_mounts, *extra_mounts],
+        "volumeMounts": [*main.get("volumeMounts", []), *whole.mounts, *whole.shared_mounts, *place.extra_mounts],
         "securityContext": security.main_container(shape),
     }
     if whole.env_from:

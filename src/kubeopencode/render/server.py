@@ -12,6 +12,7 @@ from kubeopencode.api.agent import VolumeOptions
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.render import contexts, credentials, images, network, pods, workspace
 from kubeopencode.render.parts import File, PodPart, merge, mount, variable
+from kubeopencode.render.setting import Setting, setting
 from kubeopencode.world import Cluster, Profile
 
 CONTAINER = "opencode-server"
@@ -37,12 +38,12 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
         Refused: the Agent asks for something that cannot be; the message names the field.
     """
     assert profile.agent is not None
-    place = pods.setting(profile.shape, cluster, profile.workspace)
+    place = setting(profile.shape, cluster, profile.workspace)
     content = contexts.read(profile.shape.contexts, profile.key.namespace, config_maps, place.workspace)
     config = pods.config(profile.shape)
     files = (*contexts.files(content, place.workspace), *config.files)
     parts = [
-        workspace.base(place.workspace, _workspace_source(profile)),
+        workspace.base(place, _workspace_source(profile)),
         pods.tools(place),
         contexts.mounted(content.directories),
         _sessions(profile),
@@ -56,7 +57,7 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
         labels = {"app": "kubeopencode", "app.kubernetes.io/component": "server"} | _selector(profile)
         name = names.server_context(profile.key.name)
         objects.append(workspace.config_map(name, profile.key.namespace, files, labels))
-        parts.insert(2, workspace.copied(files, name, place.workspace, pods.system_container(place)))
+        parts.insert(2, workspace.copied(files, name, place, pods.system_container(place)))
     deployment = _deployment(profile, pods.spec(place, merge(parts), _container(profile, place)), files)
     return (*objects, deployment)
 
@@ -91,7 +92,7 @@ def _env(profile: Profile) -> tuple[Json, ...]:
     )
 
 
-def _container(profile: Profile, place: pods.Setting) -> Json:
+def _container(profile: Profile, place: Setting) -> Json:
     _, executor = images.agent_images(profile.shape)
     # A probe over HTTP would need the password in the Pod's spec. The driver waits for the server's own health.
     probe: Json = {"tcpSocket": {"port": profile.port}, "timeoutSeconds": 5}

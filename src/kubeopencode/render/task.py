@@ -14,6 +14,7 @@ from kubeopencode.api.meta import Json, Key
 from kubeopencode.api.outputs import OutputSpec
 from kubeopencode.render import contexts, credentials, images, network, paths, pods, workspace
 from kubeopencode.render.parts import File, PodPart, empty_dir, merge, mount, variable
+from kubeopencode.render.setting import Setting, setting
 from kubeopencode.world import Observed, Profile
 
 RECORD_FOLDER = "/record"
@@ -30,7 +31,7 @@ class _Frame:
 
     seen: Observed
     profile: Profile
-    place: pods.Setting
+    place: Setting
     files: tuple[File, ...]
     directories: tuple[contexts.Directory, ...] = ()
     env: tuple[Json, ...] = ()
@@ -81,7 +82,7 @@ def desired(seen: Observed) -> tuple[Json, ...]:
 
 
 def _frame(seen: Observed, profile: Profile) -> _Frame:
-    place = pods.setting(profile.shape, seen.cluster, profile.workspace)
+    place = setting(profile.shape, seen.cluster, profile.workspace)
     own = contexts.read(seen.spec.contexts, seen.task.metadata.namespace, seen.config_maps, place.workspace)
     if seen.attached:
         return _Frame(seen, profile, place, _files(seen, place, own), env=_task_env(seen))
@@ -92,7 +93,7 @@ def _frame(seen: Observed, profile: Profile) -> _Frame:
     return _Frame(seen, profile, place, (*_files(seen, place, content), *config.files), content.directories, env)
 
 
-def _files(seen: Observed, place: pods.Setting, content: contexts.Content) -> tuple[File, ...]:
+def _files(seen: Observed, place: Setting, content: contexts.Content) -> tuple[File, ...]:
     task = File(
         posixpath.join(place.workspace, paths.TASK_FILE), seen.spec.description or "", origin="spec.description"
     )
@@ -137,9 +138,9 @@ def _standalone(frame: _Frame) -> Json:
     system = pods.system_container(place)
     whole = merge(
         (
-            workspace.base(place.workspace),
+            workspace.base(place),
             pods.tools(place),
-            workspace.copied(frame.files, context_key(frame.seen).name, place.workspace, system),
+            workspace.copied(frame.files, context_key(frame.seen).name, place, system),
             contexts.mounted(frame.directories),
             _record(frame),
             PodPart(env=frame.env),
@@ -173,7 +174,7 @@ def _record(frame: _Frame) -> PodPart:
             *(each for each in frame.env if each["name"] == "TASK_TITLE"),
             database,
         ],
-        "volumeMounts": [mount("record", RECORD_FOLDER), mount("workspace", frame.place.workspace, read_only=True)],
+        "volumeMounts": [mount("record", RECORD_FOLDER), frame.place.workspace_mount | {"readOnly": True}],
     }
     mounts = (mount("record", RECORD_FOLDER),)
     return PodPart(volumes=(empty_dir("record"),), mounts=mounts, env=(database,), init=(container,))

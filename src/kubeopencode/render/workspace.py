@@ -9,6 +9,7 @@ from kubeopencode import names
 from kubeopencode.api.meta import Json
 from kubeopencode.render import paths
 from kubeopencode.render.parts import File, PodPart, Refused, empty_dir, mount, variable
+from kubeopencode.render.setting import WORKSPACE_VOLUME, Setting
 
 MAX_CONFIG_MAP = 1_000_000
 """Bytes of text in one ConfigMap; Kubernetes refuses more than 1 MiB with everything around it."""
@@ -18,13 +19,15 @@ FILES_FOLDER = "/configmap-files"
 SEARCH_PATH = "/tools:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def base(workspace: str, storage: Json | None = None) -> PodPart:
+def base(place: Setting, storage: Json | None = None) -> PodPart:
     """Tools, workspace and a writable home; `storage` is the volume source of a workspace that is kept."""
-    kept: Json = {"name": "workspace", **storage} if storage else empty_dir("workspace")
+    volumes = [empty_dir("tools"), empty_dir("home")]
+    if place.own_workspace is None:
+        volumes.append({"name": WORKSPACE_VOLUME, **storage} if storage else empty_dir(WORKSPACE_VOLUME))
     return PodPart(
-        volumes=(empty_dir("tools"), kept, empty_dir("home")),
-        mounts=(mount("tools", paths.TOOLS), mount("workspace", workspace), mount("home", paths.HOME)),
-        env=environment(workspace),
+        volumes=tuple(volumes),
+        mounts=(mount("tools", paths.TOOLS), place.workspace_mount, mount("home", paths.HOME)),
+        env=environment(place.workspace),
     )
 
 
@@ -56,12 +59,12 @@ def config_map(name: str, namespace: str, files: Sequence[File], labels: dict[st
     }
 
 
-def copied(files: Sequence[File], config_map_name: str, workspace: str, container: Json) -> PodPart:
+def copied(files: Sequence[File], config_map_name: str, place: Setting, container: Json) -> PodPart:
     """Files that an init container writes into the workspace and the tools, where they may be changed later.
 
     Files elsewhere are mounted read-only, each by itself, so nothing that the image has beside them is hidden.
     """
-    here = [file for file in files if paths.inside(file.path, workspace) or paths.inside(file.path, paths.TOOLS)]
+    here = [f for f in files if paths.inside(f.path, place.workspace) or paths.inside(f.path, paths.TOOLS)]
     elsewhere = [file for file in files if file not in here]
     volume: Json = {
         "name": FILES_VOLUME,
@@ -73,13 +76,13 @@ def copied(files: Sequence[File], config_map_name: str, workspace: str, containe
         "command": ["/kubeopencode", "context-init"],
         "env": [
             variable("HOME", paths.HOME),
-            variable("WORKSPACE_DIR", workspace),
+            variable("WORKSPACE_DIR", place.workspace),
             variable("CONFIGMAP_PATH", FILES_FOLDER),
             variable("FILE_MAPPINGS", json.dumps(mappings, separators=(",", ":"))),
         ],
         "volumeMounts": [
             mount(FILES_VOLUME, FILES_FOLDER, read_only=True),
-            mount("workspace", workspace),
+            place.workspace_mount,
             mount("tools", paths.TOOLS),
             mount("home", paths.HOME),
         ],

@@ -1,0 +1,122 @@
+"""What a container sees of the host, as arguments for bubblewrap: almost nothing.
+
+Pure apart from looking at which host directories exist; starts no process. The environment and all paths travel to
+bubblewrap over a pipe (`--args`), never on a command line that other users can read, and never as bubblewrap's own
+environment, where LD_PRELOAD would run a Pod's code outside its sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubeopencode.node.runner import Launch, Mount
+
+PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+"""Where a Linux host keeps its programs: links stay links, directories are bound read-only."""
+
+SETTINGS = (
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "gai.conf",
+    "host.conf",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "magic",
+    "mime.types",
+    "os-release",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "pki/tls/cert.pem",
+    "protocols",
+    "resolv.conf",
+    "rpc",
+    "services",
+    "ssl/cert.pem",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "static",
+    "terminfo",
+    "timezone",
+    "vim",
+)
+"""What programs need of the host's /etc and what holds no secret."""
+
+HOME = "/home/agent"
+"""The home of whoever runs inside; empty at every start."""
+
+NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files a sandbox gets of its own: where their contents are on the host."""
+
+    passwd: Path
+    group: Path
+    nsswitch: Path
+    message: Path
+
+
+def accounts(launch: Launch) -> tuple[str, str]:
+    """`/etc/passwd` and `/etc/group` with root, nobody and whoever runs inside."""
+    user, group = launch.identity.user, launch.identity.group
+    users = {0: "root:x:0:0:root:/root:/bin/sh", 65534: "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin"}
+    groups = {0: "root:x:0:", 65534: "nogroup:x:65534:"}
+    name = {0: "root"}.get(user, "agent")
+    users[user] = f"{name}:x:{user}:{group}:{name}:{HOME}:/bin/bash"
+    groups.setdefault(group, f"agent:x:{group}:")
+    return "\n".join(users.values()) + "\n", "\n".join(groups.values()) + "\n"
+
+
+def arguments(launch: Launch, files: Files, root: Path = Path("/")) -> list[str]:
+    """The options of bubblewrap for one container, without its command."""
+    return [*_namespaces(launch), *_system(files, root), *_mounts(launch), *_entry(launch, files)]
+
+
+def _namespaces(launch: Launch) -> Iterator[str]:
+    yield from ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+    yield from ("--uid", str(launch.identity.user), "--gid", str(launch.identity.group))
+    yield from ("--hostname", launch.hostname, "--new-session", "--die-with-parent", "--clearenv")
+    for name, value in launch.env.items():
+        yield from ("--setenv", name, value)
+
+
+def _system(files: Files, root: Path) -> Iterator[str]:
+    for name in PROGRAMS:
+        host = root / name.lstrip("/")
+        if host.is_symlink():
+            yield from ("--symlink", str(host.readlink()), name)
+        elif host.is_dir():
+            yield from ("--ro-bind", str(host), name)
+    yield from ("--dir", "/etc", "--dir", HOME, "--dir", "/var/tmp", "--dir", "/run", "--tmpfs", "/tmp")  # noqa: S108
+    for name in SETTINGS:
+        host = root / "etc" / name
+        if host.exists():
+            yield from ("--ro-bind", str(host.resolve()), f"/etc/{name}")
+    for source, name in ((files.passwd, "passwd"), (files.group, "group"), (files.nsswitch, "nsswitch.conf")):
+        yield from ("--ro-bind", str(source), f"/etc/{name}")
+    yield from ("--proc", "/proc", "--dev", "/dev")
+
+
+def _mounts(launch: Launch) -> Iterator[str]:
+    # A parent goes before what lies inside it, whatever order the Pod names them in.
+    for mount in sorted(launch.mounts, key=lambda mount: mount.target.count("/")):
+        yield from _bind(mount)
+
+
+def _bind(mount: Mount) -> tuple[str, str, str]:
+    return ("--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target)
+
+
+def _entry(launch: Launch, files: Files) -> Iterator[str]:
+    yield from ("--bind", str(files.message), launch.message_path)
+    if launch.cwd != "/":
+        yield from ("--dir", launch.cwd, "--chdir", launch.cwd)
+    if launch.read_only_root:
+        yield from ("--remount-ro", "/")

@@ -1,0 +1,7 @@
+"""What goes wrong inside a Pod and can be mended by its owner: one sentence, never a stack trace."""
+
+from __future__ import annotations
+
+
+class Failure(Exception):
+    """The work of a subcommand cannot be done. The message is for the user and holds no secret."""

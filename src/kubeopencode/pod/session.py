@@ -1,0 +1,171 @@
+"""One session on an OpenCode server: found or made, given its prompt once, read, answered for, ended.
+
+The server is asked, never believed by its event stream alone: events may be lost, the state may not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeopencode.pod import termination
+from kubeopencode.pod.opencode_api import Refused, Server
+
+_GENERATIONS = 8
+"""How deep sub-agents may start sub-agents and still have their questions answered."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A session at one moment."""
+
+    status: dict[str, Any]
+    """`{"type": "idle" | "busy" | "retry", …}`."""
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    """`{"info": …, "parts": […]}`, oldest first."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the server works on nothing of this session."""
+        return self.status.get("type", "idle") == "idle"
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """The assistant's messages."""
+        return [each for each in self.messages if each["info"].get("role") == "assistant"]
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the session has its prompt."""
+        return any(each["info"].get("role") == "user" for each in self.messages)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """What broke the last answer."""
+        problem = self.answers[-1]["info"].get("error") if self.answers else None
+        return termination.error(problem) if problem else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last message is an answer that the assistant has ended, well or badly."""
+        if not self.messages or self.messages[-1]["info"].get("role") != "assistant":
+            return False
+        info = self.messages[-1]["info"]
+        return bool(info.get("error") or (info.get("time") or {}).get("completed"))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the answer ended at a tool, so that the work was given up half-way: a refused permission does it."""
+        return self.complete and self.error is None and self.answers[-1]["info"].get("finish") == "tool-calls"
+
+    @property
+    def result(self) -> str:
+        """The assistant's last words."""
+        for answer in reversed(self.answers):
+            texts = [str(part.get("text") or "") for part in answer["parts"] if part.get("type") == "text"]
+            if text := "\n".join(texts).strip():
+                return text
+        return ""
+
+
+class Session:
+    """The session with this id; nothing is asked of the server before a method is called."""
+
+    def __init__(self, server: Server, identity: str) -> None:
+        self.server = server
+        self.id = identity
+        self._known: dict[str, bool] = {identity: True}
+
+    def ensure(self, title: str) -> None:
+        """Make the session where it is missing, and give it its title."""
+        try:
+            found = self.server.get(f"/session/{self.id}")
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            self.server.post("/api/session", {"id": self.id, "location": {"directory": self.server.directory}})
+            found = {}
+        if found.get("title") != title:
+            self.server.request("PATCH", f"/session/{self.id}", {"title": title})
+
+    def prompt(self, body: dict[str, Any]) -> None:
+        """Hand over the prompt; the server answers before it begins to work."""
+        self.server.post(f"/session/{self.id}/prompt_async", body)
+
+    def status(self) -> dict[str, Any]:
+        """What the server does for the session now."""
+        return (self.server.get("/session/status") or {}).get(self.id) or {"type": "idle"}
+
+    def state(self) -> State:
+        """Status and messages. The status is read first: what is idle then has all its messages afterwards."""
+        status = self.status()
+        return State(status, self.server.get(f"/session/{self.id}/message") or [])
+
+    def abort(self) -> None:
+        """End all work on the session."""
+        self.server.post(f"/session/{self.id}/abort")
+
+    def answer_questions(self, reply: str) -> list[str]:
+        """Reply to what the session and its sub-agents ask; returns a line about each.
+
+        `reply` is `once` or `reject`, for permissions. Questions for a person are always declined.
+        """
+        lines: list[str] = []
+        for asked in self.server.get("/permission") or []:
+            if self.owns(asked["sessionID"]) and self._reply(f"/permission/{asked['id']}/reply", {"reply": reply}):
+                word = "allowed" if reply == "once" else "rejected"
+                lines.append(f"{asked.get('permission')} {' '.join(asked.get('patterns') or [])}: {word} by policy")
+        for asked in self.server.get("/question") or []:
+            if self.owns(asked["sessionID"]) and self._reply(f"/question/{asked['id']}/reject", None):
+                lines.append("a question for a person was declined; nobody watches this session")
+        return lines
+
+    def owns(self, session: str) -> bool:
+        """Whether this is the session or one that its sub-agents run in. Other sessions are none of our business."""
+        trail: list[str] = []
+        current = session
+        while current not in self._known and len(trail) < _GENERATIONS:
+            trail.append(current)
+            try:
+                current = str(self.server.get(f"/session/{current}").get("parentID") or "")
+            except Refused:
+                current = ""
+            if not current:
+                break
+        ours = self._known.get(current, False)
+        self._known.update(dict.fromkeys(trail, ours))
+        return ours
+
+    def report(self, state: State) -> dict[str, Any]:
+        """The session as the termination message has it."""
+        info: dict[str, Any] = self.server.get(f"/session/{self.id}")
+        tokens, summary = info.get("tokens") or {}, info.get("summary") or {}
+        cache = tokens.get("cache") or {}
+        report: dict[str, Any] = {
+            "session": {
+                "id": self.id,
+                "title": info.get("title") or "",
+                "messageCount": len(state.messages),
+                "tokens": {
+                    "input": int(tokens.get("input") or 0),
+                    "output": int(tokens.get("output") or 0),
+                    "reasoning": int(tokens.get("reasoning") or 0),
+                    "cache": int(cache.get("read") or 0) + int(cache.get("write") or 0),
+                },
+                "cost": f"{float(info.get('cost') or 0):.6f}",
+                "filesChanged": int(summary.get("files") or 0),
+                "additions": int(summary.get("additions") or 0),
+                "deletions": int(summary.get("deletions") or 0),
+            },
+            "result": state.result,
+        }
+        return {**report, "error": state.error} if state.error else report
+
+    def _reply(self, path: str, body: Any) -> bool:
+        try:
+            self.server.post(path, body)
+        except Refused as refused:
+            if refused.status == 401:
+                raise
+            return False  # somebody else, for example a person in the web interface, has answered meanwhile
+        return True
