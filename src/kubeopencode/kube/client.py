@@ -7,6 +7,7 @@ PUT: every change is a merge, JSON, strategic or apply patch.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
@@ -148,8 +149,8 @@ class Client:
 
     def through(self, *middleware: transport.Middleware) -> Client:
         """This client seen through more middleware (outermost); both share one connection pool."""
-        other = Client(self._wire.settings, middleware=(*middleware, *self._middleware), policy=self._policy)
-        other._wire = self._wire
+        other = copy.copy(self)
+        other._middleware = (*middleware, *self._middleware)
         other._send = self._policy.around(transport.wrap(self._wire.send, other._middleware))
         return other
 
@@ -317,6 +318,12 @@ class Client:
         query = (*(("command", part) for part in command), *options.query())
         request = transport.Request("GET", path, query, verb="create", resource="pods/exec")
         return await streams.open_exec(self._wire, request)
+
+    async def forward(self, name: str, namespace: str, port: int) -> streams.ForwardSession:
+        """One TCP connection to `port` of a Pod. Raises as `get` does."""
+        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(name)}/portforward"
+        request = transport.Request("GET", path, {"ports": str(port)}, verb="create", resource="pods/portforward")
+        return await streams.open_forward(self._wire, request)
 
     async def request(
         self,

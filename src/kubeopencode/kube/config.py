@@ -120,15 +120,13 @@ def local_socket(path: Path, token: str = "") -> Config:
 
 def ssl_context(tls: Tls, certificate: auth.Certificate | None) -> ssl.SSLContext:
     """The TLS settings for one set of authorities and one client certificate. Raises `errors.ConfigError`."""
-    context = ssl.create_default_context()
     try:
+        # A private authority replaces the system's: only it may vouch for this server.
+        authorities = tls.ca or (tls.ca_file.read_bytes() if tls.ca_file else b"")
+        context = ssl.create_default_context(cadata=authorities.decode("ascii", "replace") or None)
         if tls.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        elif tls.ca or tls.ca_file:
-            authorities = tls.ca or (tls.ca_file.read_bytes() if tls.ca_file else b"")
-            # A private authority replaces the system's: only it may vouch for this server.
-            context = ssl.create_default_context(cadata=authorities.decode("ascii", "replace"))
         if certificate is not None:
             _load_certificate(context, certificate)
     except (OSError, ssl.SSLError) as error:

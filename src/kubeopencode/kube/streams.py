@@ -1,4 +1,4 @@
-"""Answers that go on: watch lines, logs, and programs in containers.
+"""Answers that go on: watch lines, logs, programs in containers, connections into Pods.
 
 Lines are split from chunks here because one object may be larger than any line buffer.
 """
@@ -19,6 +19,7 @@ PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 CLOSE = 255
+FORWARD_DATA, FORWARD_ERROR = range(2)
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,53 @@ def _as_failed() -> Generator[None, None, None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:
-        raise errors.ConnectionFailed(f"exec: {error}") from error
+        raise errors.ConnectionFailed(f"the stream to the container broke: {error}") from error
 
 
 async def open_exec(wire: transport.Wire, request: transport.Request) -> ExecSession:
     """An exec session over WebSocket. Raises `errors.ApiError`, `errors.ConnectionFailed`."""
     return ExecSession(await wire.websocket(request, PROTOCOLS))
+
+
+@dataclass
+class ForwardSession:
+    """A TCP connection into a Pod: iterate over `output`, `write`, `close`. One side cannot be closed alone."""
+
+    socket: aiohttp.ClientWebSocketResponse[bool]
+
+    async def output(self) -> AsyncGenerator[bytes, None]:
+        """What the Pod sends. Raises `errors.ConnectionFailed` with the kubelet's words when it cannot connect."""
+        opened: set[int] = set()
+        async for message in self.socket:
+            if message.type is aiohttp.WSMsgType.ERROR:
+                raise errors.ConnectionFailed(f"port-forward: {self.socket.exception()}")
+            content = message.data
+            if not isinstance(content, bytes) or not content:
+                continue
+            channel, payload = content[0], content[1:]
+            if channel not in opened:
+                # Each channel begins with the port's number, two bytes that belong to nobody.
+                opened.add(channel)
+                payload = payload[2:]
+            if not payload:
+                continue
+            if channel == FORWARD_ERROR:
+                raise errors.ConnectionFailed(f"port-forward: {payload.decode('utf-8', 'replace')}")
+            yield payload
+
+    async def write(self, content: bytes) -> None:
+        """Send to the Pod."""
+        with _as_failed():
+            await self.socket.send_bytes(bytes((FORWARD_DATA,)) + content)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.socket.close()
+
+
+async def open_forward(wire: transport.Wire, request: transport.Request) -> ForwardSession:
+    """A connection to a port over WebSocket. Raises `errors.ApiError`, `errors.ConnectionFailed`."""
+    return ForwardSession(await wire.websocket(request, PROTOCOLS[1:]))
 
 
 def _read_exit(payload: bytes) -> _Exit:

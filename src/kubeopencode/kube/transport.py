@@ -7,7 +7,6 @@ repeat what passes, which is how metrics, read-your-writes and fault injection a
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -22,8 +21,6 @@ from kubeopencode.kube import auth, config, errors
 
 READS = frozenset({"GET", "HEAD"})
 """The methods that change nothing."""
-
-_CONTEXT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class Wire:
     def __init__(self, settings: config.Config) -> None:
         self.settings = settings
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[auth.Certificate | None, tuple[ssl.SSLContext, float]] = {}
+        self._contexts: dict[tuple[auth.Certificate | None, int], ssl.SSLContext] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -167,17 +164,17 @@ class Wire:
         return arguments
 
     def _context(self, certificate: auth.Certificate | None) -> ssl.SSLContext:
-        """TLS settings are dear to make, so they are kept; those from a CA file are made anew as the file may be."""
-        now = asyncio.get_running_loop().time()
-        known = self._contexts.get(certificate)
-        if known is not None and (self.settings.tls.ca_file is None or now - known[1] < _CONTEXT_SECONDS):
-            return known[0]
-        context = config.ssl_context(self.settings.tls, certificate)
-        if known is None:
-            # A renewed certificate makes its predecessor useless.
+        """TLS settings are dear to make, so they are kept until the client certificate or the CA file is renewed."""
+        file = self.settings.tls.ca_file
+        try:
+            written = file.stat().st_mtime_ns if file is not None else 0
+        except OSError as error:
+            raise errors.ConfigError(f"the CA file {file} cannot be read: {error.strerror}") from error
+        if (certificate, written) not in self._contexts:
+            # What was renewed makes its predecessor useless.
             self._contexts.clear()
-        self._contexts[certificate] = (context, now)
-        return context
+            self._contexts[certificate, written] = config.ssl_context(self.settings.tls, certificate)
+        return self._contexts[certificate, written]
 
     def _url(self, request: Request) -> URL:
         url = URL(self.settings.server + request.path, encoded=True)

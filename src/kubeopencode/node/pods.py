@@ -50,6 +50,7 @@ class Parts:
     recorder: events.EventRecorder
     pods: store.Store[core.Pod]
     root: Path
+    domain: str = "cluster.local"
     time: clock.Clock = clock.SYSTEM
 
 
@@ -78,20 +79,22 @@ class Kubelet:
         self._parts = parts
         self._wake = wake
         self._names = names
-        self._domain = "cluster.local"
         self._residents: dict[str, Resident] = {}
         self._by_key: dict[meta.Key, str] = {}
         self._addresses = addresses.Range(addresses.PODS)
 
-    async def adopt(self) -> None:
-        """Remember the addresses of an earlier life; end and remove Pods that no longer exist. Call once synced."""
+    def recall(self) -> None:
+        """Remember the addresses that an earlier life gave. Call before the first reconcile."""
+        for record in self._parts.root.glob("*/address"):
+            self._addresses.claim(record.parent.name, record.read_text())
+
+    def sweep(self) -> None:
+        """End and remove what an earlier life has left of Pods that no longer exist. Call once synced."""
         alive = {pod.metadata.uid for pod in self._parts.pods.list()}
-        for directory in self._parts.root.glob("*"):
-            record = directory / "address"
-            if directory.name in alive and record.exists():
-                self._addresses.claim(directory.name, record.read_text())
-            elif directory.name not in alive:
+        for directory in list(self._parts.root.glob("*")):
+            if directory.name not in alive and directory.name not in self._residents:
                 self._parts.runner.forget(directory.name)
+                self._addresses.release(directory.name)
                 shutil.rmtree(directory, ignore_errors=True)
 
     async def close(self, *, keep_running: bool) -> None:
@@ -111,7 +114,7 @@ class Kubelet:
         """Bring the hosts files of all Pods up to date."""
         names = self._names()
         for resident in self._residents.values():
-            hosts.write(resident.home.hosts, hosts.content(resident.guest, names, self._domain))
+            hosts.write(resident.home.hosts, hosts.content(resident.guest, names, self._parts.domain))
 
     async def reconcile(self, key: meta.Key) -> outcome.Outcome:
         """One step for one Pod."""
@@ -144,7 +147,7 @@ class Kubelet:
 
     async def _advance(self, pod: core.Pod, resident: Resident, *, ending: bool) -> life.Plan:
         """Look, decide and act until there is nothing to start at once."""
-        for _ in range(2 * len(resident.tracks) + 1):
+        while True:
             self._look(pod, resident)
             plan = life.plan(pod.spec.restartPolicy, resident.tracks, self._parts.time.now(), ending=ending)
             for track in plan.stop:
@@ -152,10 +155,9 @@ class Kubelet:
             if ending and _grace(pod) == 0:
                 self._kill(resident)
             if not plan.start:
-                break
+                return plan
             for track in plan.start:
                 await self._start(pod, resident, track)
-        return plan
 
     def _look(self, pod: core.Pod, resident: Resident) -> None:
         """Take notice of what ended since the last look."""
@@ -174,7 +176,7 @@ class Kubelet:
         now = self._parts.time.now()
         attempt = track.attempt + 1
         try:
-            hosts.write(resident.home.hosts, hosts.content(resident.guest, self._names(), self._domain))
+            hosts.write(resident.home.hosts, hosts.content(resident.guest, self._names(), self._parts.domain))
             launch = await self._parts.launcher.launch(pod, track.container, attempt, resident.home)
             await self._parts.runner.start(launch)
         except catalogue.UnknownImage as error:
@@ -210,10 +212,10 @@ class Kubelet:
             return
         probed = track.container
         if not (probed.startupProbe or probed.readinessProbe or probed.livenessProbe):
-            track.started = track.ready = True
+            track.started, track.ready = True, not track.stopping
             return
         track.started = track.started or probed.startupProbe is None
-        track.ready = track.ready or (track.started and probed.readinessProbe is None)
+        track.ready = track.ready or (track.started and not track.stopping and probed.readinessProbe is None)
         target = probing.Target(container, probed, resident.home.ip)
         listener = self._listener(pod, resident, track)
         self._beside(

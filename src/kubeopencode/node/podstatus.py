@@ -14,7 +14,7 @@ from kubeopencode.runtime import conditions
 
 @dataclass(frozen=True)
 class Facts:
-    """What a status tells beyond the containers. `failure` is (reason, message) of a Pod that was ended from outside."""
+    """What a status tells beyond the containers. `failure`: (reason, message) of a Pod that was ended from outside."""
 
     ip: str
     now: datetime

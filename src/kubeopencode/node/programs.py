@@ -49,7 +49,9 @@ def install() -> Path:
         return found
     package = PACKAGES.get(platform.machine())
     if package is None:
-        raise InstallError(f"there is no pinned OpenCode for {platform.machine()}; set OPENCODE_BIN to a program of yours")
+        raise InstallError(
+            f"there is no pinned OpenCode for {platform.machine()}; set OPENCODE_BIN to a program of yours"
+        )
     if shutil.which("npm") is None:
         raise InstallError("npm is missing; install it (Debian: apt-get install npm) and try again")
     where = folder()
@@ -76,7 +78,9 @@ def _check(program: Path, digest: str) -> None:
     with program.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
-        raise InstallError(f"the OpenCode program has the digest {found}, and {digest} was expected; nothing was installed")
+        raise InstallError(
+            f"the OpenCode program has the digest {found}, and {digest} was expected; nothing was installed"
+        )
 
 
 if __name__ == "__main__":

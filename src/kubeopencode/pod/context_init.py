@@ -13,8 +13,9 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from kubeopencode.pod import wire
 from kubeopencode.pod.failure import Failure
 
 DEFAULT_MODE = 0o644
@@ -56,12 +57,13 @@ def main(arguments: list[str]) -> int:
 def _entries(name: str) -> list[dict[str, Any]]:
     text = os.environ.get(name) or "[]"
     try:
-        entries = json.loads(text)
+        entries: object = json.loads(text)
     except ValueError as error:
         raise Failure(f"{name} is not JSON: {error}") from None
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+    found = wire.objects(entries)
+    if not isinstance(entries, list) or len(found) != len(cast("list[object]", entries)):
         raise Failure(f"{name}: a list of objects is expected")
-    return entries
+    return found
 
 
 def _file(entry: dict[str, Any], folder: Path, workspace: Path) -> _Mapping:

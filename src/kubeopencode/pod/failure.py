@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  # it reads as what it is
     """The work of a subcommand cannot be done. The message is for the user and holds no secret."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kubeopencode.pod import termination
+from kubeopencode.pod import termination, wire
 from kubeopencode.pod.failure import Failure
 from kubeopencode.pod.opencode_api import Refused, Server, Unreachable
 from kubeopencode.pod.session import Session, State
@@ -73,7 +73,7 @@ class Follower:
             Terminated: we were told to stop before there was a session.
         """
         server = self.session.server
-        self._insist(lambda: server.get("/global/health"))
+        self._insist(server.check_health)
         if not server.directory:
             server.directory = str(self._insist(lambda: server.get("/path")).get("directory") or "")
         try:
@@ -81,7 +81,7 @@ class Follower:
             self.transcript.note(f"session {self.session.id} on {server.url}")
             self._begin(body)
             state = self._follow()
-        except (Terminated, Lost, TimedOut) as ending:
+        except (Terminated, Lost, TimedOut, Refused) as ending:
             return self._abandon(ending)
         return self._report(state)
 
@@ -125,22 +125,22 @@ class Follower:
         return False
 
     def _show(self, event: dict[str, Any]) -> bool:
-        kind, properties = str(event.get("type")), event.get("properties") or {}
+        kind, properties = str(event.get("type")), wire.section(event, "properties")
         if kind in ("permission.asked", "question.asked", "server.connected", "stream.dropped"):
             return True
-        if properties.get("sessionID", (properties.get("info") or {}).get("sessionID")) != self.session.id:
+        if properties.get("sessionID", wire.section(properties, "info").get("sessionID")) != self.session.id:
             return False
         if kind == "message.updated":
-            self.transcript.message(properties.get("info") or {})
+            self.transcript.message(wire.section(properties, "info"))
         elif kind == "message.part.updated":
-            self.transcript.part(properties.get("part") or {})
+            self.transcript.part(wire.section(properties, "part"))
         elif kind == "message.part.delta" and properties.get("field") == "text":
             self.transcript.delta(properties["messageID"], properties["partID"], str(properties.get("delta") or ""))
         elif kind == "session.error":
-            self._said_last = properties.get("error")
+            self._said_last = wire.section(properties, "error")
             return True
         elif kind == "session.status":
-            self._tell_retry(properties.get("status") or {})
+            self._tell_retry(wire.section(properties, "status"))
         return kind == "session.idle"
 
     def _tell_retry(self, status: dict[str, Any]) -> None:
@@ -192,13 +192,17 @@ class Follower:
         until = time.monotonic() + ABORT_SECONDS
         while time.monotonic() < until:
             # A prompt on its way may begin after a first abort, so the end is what the server says it is.
-            with suppress(Unreachable, Refused):
+            try:
                 self.session.abort()
                 time.sleep(0.3)
                 state = self.session.state()
                 if state.idle:
                     report = self.session.report(state)
                     break
+            except Refused:
+                break  # there is no such session, or we may not touch it
+            except Unreachable:
+                pass
             time.sleep(0.2)
         return {**report, "error": {"name": type(ending).__name__, "message": str(ending)}}
 

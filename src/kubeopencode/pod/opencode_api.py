@@ -20,11 +20,14 @@ from kubeopencode.pod.failure import Failure
 REQUEST_SECONDS = 10.0
 """For one request; a history of many megabytes takes a while on a busy server."""
 
+HEALTH_SECONDS = 2.0
+"""For a question of health: short, because the first connection to a new server may stay without an answer."""
+
 STREAM_SECONDS = 25.0
 """Silence after which an event stream is given up; a living server says something every ten seconds."""
 
 
-class Unreachable(Exception):
+class Unreachable(Exception):  # noqa: N818  # it reads as what it is
     """The server did not answer, or not in HTTP. Asking again may help."""
 
 
@@ -69,14 +72,18 @@ class Server:
         """Send a body; raises as `get` does."""
         return self.request("POST", path, body)
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def check_health(self) -> None:
+        """Return when the server is ready; raises as `get` does."""
+        self.request("GET", "/global/health", seconds=HEALTH_SECONDS)
+
+    def request(self, method: str, path: str, body: Any = None, *, seconds: float = REQUEST_SECONDS) -> Any:
         """One request and its decoded answer; raises as `get` does."""
         content = None if body is None else json.dumps(body).encode()
         headers = dict(self._headers)
         if content is not None:
             headers["Content-Type"] = "application/json"
         try:
-            with closing(self._connection(REQUEST_SECONDS)) as connection:
+            with closing(self._connection(seconds)) as connection:
                 connection.request(method, self._path(path), content, headers)
                 response = connection.getresponse()
                 return self._decoded(response, response.read(), f"{method} {path}")
@@ -109,7 +116,7 @@ class Server:
     def _decoded(self, response: HTTPResponse, content: bytes, what: str) -> Any:
         if response.status == 401:
             raise Refused(401, f"{self.url} refuses the password in OPENCODE_SERVER_PASSWORD (401)")
-        if response.status >= 500 and response.status in (502, 503, 504):
+        if response.status in (502, 503, 504):
             raise Unreachable(f"{what}: status {response.status}")
         if response.status >= 400:
             said = content[:300].decode("utf-8", "replace")

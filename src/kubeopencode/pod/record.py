@@ -14,10 +14,10 @@ import stat
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
-from kubeopencode.pod import termination
+from kubeopencode.pod import termination, wire
 from kubeopencode.pod.failure import Failure
 
 MAX_PARAMETER = 4096
@@ -94,12 +94,13 @@ def outputs(parameters: list[dict[str, Any]], workspace: Path) -> dict[str, Any]
 
 def _parameters(text: str) -> list[dict[str, Any]]:
     try:
-        spec = json.loads(text)
-        parameters = spec.get("parameters") or []
-        if all(isinstance(each["name"], str) and isinstance(each["path"], str) for each in parameters):
+        spec: object = json.loads(text)
+    except ValueError:
+        spec = None
+    if isinstance(spec, dict):
+        parameters = wire.objects(cast("dict[str, Any]", spec).get("parameters"))
+        if all(wire.text(each, "name") and wire.text(each, "path") for each in parameters):
             return parameters
-    except (ValueError, AttributeError, TypeError, KeyError):
-        pass
     raise Failure('OUTPUT_SPEC: {"parameters":[{"name":…,"path":…}]} is expected')
 
 

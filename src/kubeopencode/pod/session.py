@@ -6,9 +6,9 @@ The server is asked, never believed by its event stream alone: events may be los
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from kubeopencode.pod import termination
+from kubeopencode.pod import termination, wire
 from kubeopencode.pod.opencode_api import Refused, Server
 
 _GENERATIONS = 8
@@ -21,7 +21,7 @@ class State:
 
     status: dict[str, Any]
     """`{"type": "idle" | "busy" | "retry", …}`."""
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """`{"info": …, "parts": […]}`, oldest first."""
 
     @property
@@ -51,7 +51,7 @@ class State:
         if not self.messages or self.messages[-1]["info"].get("role") != "assistant":
             return False
         info = self.messages[-1]["info"]
-        return bool(info.get("error") or (info.get("time") or {}).get("completed"))
+        return bool(info.get("error") or wire.section(info, "time").get("completed"))
 
     @property
     def interrupted(self) -> bool:
@@ -84,8 +84,8 @@ class Session:
             if refused.status != 404:
                 raise
             self.server.post("/api/session", {"id": self.id, "location": {"directory": self.server.directory}})
-            found = {}
-        if found.get("title") != title:
+            found = None
+        if not isinstance(found, dict) or wire.text(cast("dict[str, Any]", found), "title") != title:
             self.server.request("PATCH", f"/session/{self.id}", {"title": title})
 
     def prompt(self, body: dict[str, Any]) -> None:
@@ -94,12 +94,12 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """What the server does for the session now."""
-        return (self.server.get("/session/status") or {}).get(self.id) or {"type": "idle"}
+        return wire.section(self.server.get("/session/status"), self.id) or {"type": "idle"}
 
     def state(self) -> State:
         """Status and messages. The status is read first: what is idle then has all its messages afterwards."""
         status = self.status()
-        return State(status, self.server.get(f"/session/{self.id}/message") or [])
+        return State(status, wire.objects(self.server.get(f"/session/{self.id}/message")))
 
     def abort(self) -> None:
         """End all work on the session."""
@@ -111,11 +111,13 @@ class Session:
         `reply` is `once` or `reject`, for permissions. Questions for a person are always declined.
         """
         lines: list[str] = []
-        for asked in self.server.get("/permission") or []:
+        for asked in wire.objects(self.server.get("/permission")):
             if self.owns(asked["sessionID"]) and self._reply(f"/permission/{asked['id']}/reply", {"reply": reply}):
                 word = "allowed" if reply == "once" else "rejected"
-                lines.append(f"{asked.get('permission')} {' '.join(asked.get('patterns') or [])}: {word} by policy")
-        for asked in self.server.get("/question") or []:
+                lines.append(
+                    f"{asked.get('permission')} {' '.join(map(str, asked.get('patterns', ())))}: {word} by policy"
+                )
+        for asked in wire.objects(self.server.get("/question")):
             if self.owns(asked["sessionID"]) and self._reply(f"/question/{asked['id']}/reject", None):
                 lines.append("a question for a person was declined; nobody watches this session")
         return lines
@@ -139,23 +141,23 @@ class Session:
     def report(self, state: State) -> dict[str, Any]:
         """The session as the termination message has it."""
         info: dict[str, Any] = self.server.get(f"/session/{self.id}")
-        tokens, summary = info.get("tokens") or {}, info.get("summary") or {}
-        cache = tokens.get("cache") or {}
+        tokens, summary = wire.section(info, "tokens"), wire.section(info, "summary")
+        cache = wire.section(tokens, "cache")
         report: dict[str, Any] = {
             "session": {
                 "id": self.id,
                 "title": info.get("title") or "",
                 "messageCount": len(state.messages),
                 "tokens": {
-                    "input": int(tokens.get("input") or 0),
-                    "output": int(tokens.get("output") or 0),
-                    "reasoning": int(tokens.get("reasoning") or 0),
-                    "cache": int(cache.get("read") or 0) + int(cache.get("write") or 0),
+                    "input": wire.whole(tokens, "input"),
+                    "output": wire.whole(tokens, "output"),
+                    "reasoning": wire.whole(tokens, "reasoning"),
+                    "cache": wire.whole(cache, "read") + wire.whole(cache, "write"),
                 },
                 "cost": f"{float(info.get('cost') or 0):.6f}",
-                "filesChanged": int(summary.get("files") or 0),
-                "additions": int(summary.get("additions") or 0),
-                "deletions": int(summary.get("deletions") or 0),
+                "filesChanged": wire.whole(summary, "files"),
+                "additions": wire.whole(summary, "additions"),
+                "deletions": wire.whole(summary, "deletions"),
             },
             "result": state.result,
         }

@@ -12,7 +12,6 @@ import hashlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 from kubeopencode.pod import termination
@@ -34,8 +33,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, _terminate)
     try:
         report, status = _run(options), 0
-    except Terminated:
-        report, status = {"error": {"name": "Terminated", "message": "stopped before it began"}}, TERMINATED
+    except Terminated as stopped:
+        report, status = {"error": {"name": "Terminated", "message": str(stopped)}}, TERMINATED
     except Failure as failure:
         report, status = {"error": {"name": type(failure).__name__, "message": str(failure)}}, 1
     if "error" in report:
@@ -43,19 +42,6 @@ def main(arguments: list[str]) -> int:
         _print(f"error: {report['error']['message']}")
     termination.write(report)
     return status
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """The session's id, derived from the title where none is given, so that a second run finds the first."""
-
-    given: str
-    title: str
-
-    @property
-    def id(self) -> str:
-        """An id that the server accepts."""
-        return self.given or "ses_" + hashlib.sha256(self.title.encode()).hexdigest()[:24]
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
@@ -67,10 +53,15 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         password=os.environ.get("OPENCODE_SERVER_PASSWORD") or "",
         directory=options.directory,
     )
-    session = Session(server, _Identity(options.session, options.title).id)
+    session = Session(server, options.session or _session_id(options.title))
     limits = Limits(patience=options.patience, timeout=options.timeout)
     follower = Follower(session, Transcript(_print), limits, _policy())
     return follower.run(options.title, body)
+
+
+def _session_id(title: str) -> str:
+    """The same for the same title, so that a second run finds the session of the first."""
+    return "ses_" + hashlib.sha256(title.encode()).hexdigest()[:24]
 
 
 def _policy() -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubeopencode.pod import wire
+
 LIMIT = 4096
 """Bytes that Kubernetes keeps of a termination message."""
 
@@ -48,11 +50,9 @@ def cut(text: str, size: int) -> str:
 
 def error(reported: dict[str, Any]) -> dict[str, Any]:
     """A provider's error as OpenCode words it, in the words of the report."""
-    details = reported.get("data") or {}
-    report = {
-        "name": str(reported.get("name") or "Error"),
-        "message": str(details.get("message") or reported.get("name")),
-    }
+    details = wire.section(reported, "data")
+    name = wire.text(reported, "name") or "Error"
+    report: dict[str, Any] = {"name": name, "message": wire.text(details, "message") or name}
     status = details.get("statusCode")
     return {**report, "statusCode": status} if isinstance(status, int) else report
 
@@ -63,12 +63,12 @@ def _encode(report: Mapping[str, Any]) -> bytes:
 
 def _shorten(report: dict[str, Any], excess: int) -> bool:
     """Take about `excess` bytes from the result, then from the longest output, then from the error and the title."""
-    outputs: dict[str, str] = report.get("outputs", {}).get("parameters", {})
+    outputs: dict[str, Any] = wire.section(wire.section(report, "outputs"), "parameters")
     longest = max(outputs, key=lambda name: len(outputs[name]), default="")
     places: list[tuple[dict[str, Any], str]] = [(report, "result")]
     if longest:
         places.append((outputs, longest))
-    places += [(report.get("error", {}), "message"), (report.get("session", {}), "title")]
+    places += [(wire.section(report, "error"), "message"), (wire.section(report, "session"), "title")]
     for holder, name in places:
         text = holder.get(name)
         if not isinstance(text, str) or len(text) <= 64:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kubeopencode.pod import termination
+from kubeopencode.pod import termination, wire
 
 # Escape sequences of terminals, then all other control characters and those that turn the direction of text.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?")
@@ -41,7 +41,6 @@ class Transcript:
         self._assistant: set[str] = set()
         self._texts: dict[str, str] = {}
         self._printed: dict[str, int] = {}
-        self._finished: set[str] = set()
         self._tools: dict[str, str] = {}
         self._notes: set[str] = set()
 
@@ -60,11 +59,11 @@ class Transcript:
             # A snapshot taken before the last delta must not take words back.
             if len(said) >= len(self._texts.get(identity, "")):
                 self._texts[identity] = said
-            self._print(identity, last=bool((part.get("time") or {}).get("end")))
+            self._spoken(identity, ended=bool(wire.section(part, "time").get("end")))
         elif kind == "tool":
-            self._tool(identity, str(part.get("tool")), part.get("state") or {})
+            self._tool(identity, str(part.get("tool")), wire.section(part, "state"))
         elif kind == "retry":
-            reason = termination.error(part.get("error") or {})["message"]
+            reason = termination.error(wire.section(part, "error"))["message"]
             self.note(f"! attempt {part.get('attempt')} failed: {brief(reason)}")
         elif kind == "subtask":
             self.note(f"> subtask: {brief(str(part.get('description') or ''))}")
@@ -73,7 +72,7 @@ class Transcript:
         """More words of a text part that is known already."""
         if message in self._assistant and part in self._texts:
             self._texts[part] += text
-            self._print(part, last=False)
+            self._spoken(part, ended=False)
 
     def note(self, line: str) -> None:
         """A remark of ours or of the server's; the same one is not repeated."""
@@ -83,27 +82,33 @@ class Transcript:
 
     def close(self) -> None:
         """Print what is left of unfinished lines."""
-        for identity in self._texts:
-            self._print(identity, last=True)
+        self._catch_up()
 
-    def _print(self, identity: str, *, last: bool) -> None:
-        """The whole lines of a text that are new, and at its end the rest."""
-        if identity in self._finished:
+    def _catch_up(self) -> None:
+        """Words said so far come before what is done next, even in the middle of a line."""
+        for identity, text in self._texts.items():
+            self._print(identity, len(text))
+
+    def _print(self, identity: str, end: int) -> None:
+        """The text up to `end`, as far as it is new."""
+        start = self._printed.get(identity, 0)
+        if end <= start:
             return
-        text, start = self._texts[identity], self._printed.get(identity, 0)
-        end = len(text) if last else text.rfind("\n") + 1
-        if end > start:
-            self._printed[identity] = end
-            for line in clean(text[start:end]).rstrip("\n").split("\n"):
-                self._write(line)
-        if last:
-            self._finished.add(identity)
+        self._printed[identity] = end
+        for line in clean(self._texts[identity][start:end]).rstrip("\n").split("\n"):
+            self._write(line)
+
+    def _spoken(self, identity: str, *, ended: bool) -> None:
+        """Print whole lines, and at the end of the text the rest."""
+        text = self._texts[identity]
+        self._print(identity, len(text) if ended else text.rfind("\n") + 1)
 
     def _tool(self, identity: str, name: str, state: dict[str, Any]) -> None:
         status, before = str(state.get("status")), self._tools.get(identity, "")
         if status == "pending" or before in ("completed", "error"):
             return
         if not before:
+            self._catch_up()
             self._write(f"> {brief(name)}: {_shown_input(state.get('input') or {})}".rstrip(": "))
         self._tools[identity] = status
         if status == "completed":
@@ -120,7 +125,7 @@ def _shown_input(arguments: dict[str, Any]) -> str:
 
 
 def _outcome(state: dict[str, Any]) -> str:
-    metadata = state.get("metadata") or {}
+    metadata = wire.section(state, "metadata")
     status = metadata.get("exit")
     lines = [line for line in clean(str(state.get("output") or "")).split("\n") if line.strip()]
     last = brief(lines[-1]) if lines and isinstance(status, int) else ""

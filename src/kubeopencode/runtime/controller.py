@@ -138,9 +138,12 @@ class Controller:
                 async with clock.timeout(self._clock, self._tuning.timeout_seconds):
                     result = await self._reconcile(key)
         except Exception as error:
-            wait = self.queue.retry(key)
-            self._report(key, error, wait)
-            return "error"
+            return self._failed(key, error)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            # Something inside was cancelled, not this worker: it must not silently end for that.
+            return self._failed(key, RuntimeError("something the reconcile waited for was cancelled"))
         self.queue.forget(key)
         match result:
             case outcome.Later(seconds):
@@ -152,8 +155,9 @@ class Controller:
             case _:
                 return "done"
 
-    def _report(self, key: meta.Key, error: Exception, wait: float) -> None:
-        """Everyday refusals get a line, surprises get a traceback."""
+    def _failed(self, key: meta.Key, error: Exception) -> str:
+        """Come back later. Everyday refusals get a line in the log, surprises get a traceback."""
+        wait = self.queue.retry(key)
         failures = self.queue.failures(key)
         if isinstance(error, errors.Conflict):
             log.debug("%s %s: %s; again in %.1f s", self.name, key, error, wait)
@@ -164,3 +168,4 @@ class Controller:
             log.error("%s %s: not done within %.0f s; again in %.1f s", self.name, key, limit, wait)
         else:
             log.error("%s %s: failed; again in %.1f s (failure %d)", self.name, key, wait, failures, exc_info=error)
+        return "error"

@@ -1,13 +1,13 @@
 """Read your own writes: a key is not looked at again before the cache shows what we last did for it.
 
 While a reconcile runs, every write that the client makes is noted under its key. The next reconcile of that key first
-waits until the stores concerned have seen those versions, for a bounded time: a store may be filtered and never will.
+waits until the stores that will show them have seen those versions, for a bounded time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ import msgspec
 
 from kubeopencode.api import meta
 from kubeopencode.kube import transport
-from kubeopencode.runtime import clock, store
+from kubeopencode.runtime import clock, reflector, store
 
 _Owner: TypeAlias = tuple[str, meta.Key]
 
@@ -24,7 +24,9 @@ _current: ContextVar[_Owner | None] = ContextVar("reconciled", default=None)
 
 
 class _Meta(msgspec.Struct, frozen=True):
+    namespace: str = ""
     resourceVersion: str = ""
+    labels: dict[str, str] = {}
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -39,12 +41,12 @@ class Expectations:
 
     def __init__(self, time: clock.Clock = clock.SYSTEM) -> None:
         self._clock = time
-        self._stores: dict[str, list[store.Store[Any]]] = {}
-        self._expected: dict[_Owner, dict[str, str]] = {}
+        self._stores: dict[str, list[tuple[reflector.Source[Any], store.Store[Any]]]] = {}
+        self._expected: dict[_Owner, list[tuple[store.Store[Any], str]]] = {}
 
-    def follow(self, resource: meta.Resource[Any], cache: store.Store[Any]) -> None:
-        """Writes to `resource` will show in `cache`."""
-        self._stores.setdefault(_name(resource), []).append(cache)
+    def follow(self, source: reflector.Source[Any], cache: store.Store[Any]) -> None:
+        """Writes to objects of `source` will show in `cache`."""
+        self._stores.setdefault(_name(source.resource), []).append((source, cache))
 
     @contextmanager
     def recording(self, controller: str, key: meta.Key) -> Generator[None, None, None]:
@@ -62,26 +64,21 @@ class Expectations:
         # A deleted object's version says when it was written, not when it went.
         noted = request.writes and request.verb != "delete" and answer.status < 300
         if owner is not None and noted and request.resource in self._stores:
-            self.expect(owner[0], owner[1], request.resource, _version(answer.body))
+            self._note(owner, request.resource, _written(answer.body))
         return answer
 
-    def expect(self, controller: str, key: meta.Key, resource: str, version: str) -> None:
-        """The stores of `resource` must have seen `version` before `key` is reconciled again."""
-        if version.isdecimal():
-            waits = self._expected.setdefault((controller, key), {})
-            waits[resource] = max(waits.get(resource, "0"), version, key=int)
+    def _note(self, owner: _Owner, resource: str, written: _Meta) -> None:
+        if not written.resourceVersion.isdecimal():
+            return
+        for source, cache in self._stores[resource]:
+            # A store that will never hold the object must not be waited for.
+            if source.holds(written.namespace, written.labels) and not cache.has_seen(written.resourceVersion):
+                self._expected.setdefault(owner, []).append((cache, written.resourceVersion))
 
     async def settle(self, controller: str, key: meta.Key, seconds: float) -> bool:
         """Wait until everything expected of `key` has been seen; False when it was not seen in time."""
-        waits = self._expected.pop((controller, key), None)
-        if not waits:
-            return True
-        pending = [
-            (cache, version)
-            for resource, version in waits.items()
-            for cache in self._stores.get(resource, ())
-            if not cache.has_seen(version)
-        ]
+        noted = self._expected.pop((controller, key), ())
+        pending = [(cache, version) for cache, version in noted if not cache.has_seen(version)]
         if not pending:
             return True
         try:
@@ -92,17 +89,17 @@ class Expectations:
         return True
 
     @property
-    def pending(self) -> Mapping[_Owner, Mapping[str, str]]:
-        """What has been written and not yet waited for."""
-        return self._expected
+    def pending(self) -> int:
+        """How many keys have writes that were not waited for yet."""
+        return len(self._expected)
 
 
 def _name(resource: meta.Resource[Any]) -> str:
     return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 
-def _version(body: bytes) -> str:
+def _written(body: bytes) -> _Meta:
     try:
-        return _DECODER.decode(body).metadata.resourceVersion
+        return _DECODER.decode(body).metadata
     except msgspec.MsgspecError:
-        return ""
+        return _Meta()

@@ -151,7 +151,7 @@ class Manager:
         if source not in self._reflectors:
             made = reflector.Reflector(self.client, source, self.clock, self._tuning.idle_seconds)
             self._reflectors[source] = made
-            self._expectations.follow(source.resource, made.store)
+            self._expectations.follow(source, made.store)
         return cast("reflector.Reflector[T]", self._reflectors[source])
 
 

@@ -106,6 +106,9 @@ class Queue(Generic[K]):
                     self._wake()
                 raise
         key = self._pop()
+        if (timer := self._timers.pop(key, None)) is not None:
+            # Whoever looks at the key now decides anew whether and when to come back.
+            timer[1].cancel()
         self._active.add(key)
         self._idle.clear()
         return key

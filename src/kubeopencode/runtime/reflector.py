@@ -8,7 +8,7 @@ that nobody saw is still a deletion. No answer of a server makes this loop hot: 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -37,9 +37,31 @@ class Source(Generic[T]):
     labels: str = ""
     fields: str = ""
 
+    def holds(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether an object in that namespace with those labels surely belongs to the collection.
+
+        Set-based label selectors and field selectors are not evaluated: of those nothing is sure.
+        """
+        if self.fields or (self.namespace and self.namespace != namespace):
+            return False
+        return all(_surely(term.strip(), labels) for term in self.labels.split(",") if term.strip())
+
     def __str__(self) -> str:
         """The collection in words, for logs and metrics."""
         return "/".join(part for part in (self.resource.plural, self.namespace, self.labels, self.fields) if part)
+
+
+def _surely(term: str, labels: Mapping[str, str]) -> bool:
+    """Whether one equality term of a label selector holds."""
+    if term.startswith("!"):
+        return term[1:].strip() not in labels
+    name, operator, value = term.partition("!=")
+    if operator:
+        return labels.get(name.strip()) != value.strip()
+    name, operator, value = term.replace("==", "=", 1).partition("=")
+    if operator:
+        return labels.get(name.strip()) == value.strip()
+    return term in labels
 
 
 @dataclass

@@ -1,11 +1,11 @@
 """A very small calculator."""
 
 
-def add(a, b):
+def add(a: int, b: int) -> int:
     """The sum of two numbers."""
     return a - b
 
 
-def multiply(a, b):
+def multiply(a: int, b: int) -> int:
     """The product of two numbers."""
     return a * b

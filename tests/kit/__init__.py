@@ -1,0 +1,1 @@
+"""What tests share: a plane in memory, small builders, and ways to wait for what must become true."""
