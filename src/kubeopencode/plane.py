@@ -6,6 +6,7 @@ All three speak to each other through the API server's Unix socket, as they woul
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import logging
 import os
@@ -111,11 +112,11 @@ class Plane:
 
     async def _listen(self, token: str) -> None:
         await self._server.listen_unix(self.socket)
-        authority = certificates.ensure(self._settings.data / "pki")
+        folder = self._settings.data / "pki"
         host = self._settings.host
-        port = await self._server.listen_tcp(host, self._settings.port, authority.server_context())
+        port = await self._server.listen_tcp(host, self._settings.port, certificates.context(folder))
         self.url = f"https://{host}:{port}"
-        _write_private(self.kubeconfig, _kubeconfig(self.url, authority.ca_pem, token))
+        _write_private(self.kubeconfig, _kubeconfig(self.url, certificates.authority(folder), token))
 
 
 def _socket_path(data: Path) -> Path:
@@ -142,11 +143,9 @@ def _write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _kubeconfig(url: str, authority: str, token: str) -> str:
+def _kubeconfig(url: str, authority: bytes, token: str) -> str:
     """A kubeconfig as JSON, which is YAML too."""
-    import base64
-
-    ca = base64.b64encode(authority.encode()).decode()
+    ca = base64.b64encode(authority).decode()
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -57,6 +57,10 @@ replies:
     steps:
       - tool: {name: bash, args: {command: "echo $$ > pid; exec sleep 300", description: Sleep, timeout: 400000}}
       - text: "Never said."
+  - when: {contains: "delegate"}
+    steps:
+      - tool: {name: task, args: {description: Do it, prompt: "write the file", subagent_type: general}}
+      - text: "It was done for me."
   - when: {any: true}
     steps:
       - text: "Very well."

@@ -132,6 +132,18 @@ async def test_permissions_are_answered_by_policy(driver, workspace, policy, sta
     assert (workspace / "hello.txt").exists() is written
 
 
+async def test_a_sub_agents_questions_are_answered_and_its_tokens_counted(driver, workspace):
+    (workspace / "opencode.json").write_text('{"permission": {"edit": "ask"}}')
+
+    run = await driver.start("delegate it")
+
+    assert await run.end() == 0, run.transcript
+    assert (workspace / "hello.txt").exists()
+    assert run.lines[-1] == "It was done for me."
+    session = run.report["session"]
+    assert session["tokens"]["input"] == 2300, session
+
+
 async def test_a_driver_that_is_started_again_follows_and_does_not_ask_twice(agent, driver, workspace):
     first = await driver.start("wait for the file", "--title=once", "--session=ses_once0001")
     await first.line("> bash")

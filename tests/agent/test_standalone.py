@@ -78,6 +78,15 @@ async def test_usage_and_results_of_a_standalone_run_are_recorded(standalone):
     assert report["outputs"] == {"parameters": {"greeting": "hello", "none": "d"}}
 
 
+async def test_what_a_sub_agent_used_is_in_the_record(standalone):
+    status, output = await standalone.run("delegate it", "-m", "replay/replay")
+    assert status == 0, output
+
+    report = await standalone.record(TASK_TITLE="a title that the session does not have")
+
+    assert report["session"]["tokens"]["input"] == 2300
+
+
 async def test_a_refused_key_is_in_the_record_of_a_standalone_run(standalone):
     status, output = await standalone.run("hello", "-m", "replay/replay-401")
     assert status == 1, output

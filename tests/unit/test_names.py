@@ -26,7 +26,7 @@ OF_AN_AGENT: tuple[Callable[[str], str], ...] = (
     lambda agent: names.server_volume(agent, "workspace"),
 )
 
-object_names = st.from_regex(SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= names.MAX_NAME)
+object_names = st.from_regex(r"[a-z0-9](-{0,3}[a-z0-9]){0,4}(\.[a-z0-9]{1,3}){0,3}", fullmatch=True)
 long_names = st.builds(
     lambda name, times: (name * times)[: names.MAX_NAME].strip("-."),
     st.from_regex(r"[a-z0-9][-a-z0-9]{0,20}[a-z0-9]", fullmatch=True),

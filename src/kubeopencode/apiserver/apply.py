@@ -103,7 +103,9 @@ def _conflict(disputed: list[tuple[Json, tuple[str, ...]]]) -> status.Failure:
         if known.get("operation") == "Apply":
             who = f'"{known.get("manager")}"{sub}'
         by_manager.setdefault(who, []).append(fields.shown(path))
-        causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": fields.shown(path)})
+        causes.append(
+            {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": fields.shown(path)}
+        )
     count = len(disputed)
     if count == 1:
         who, paths = next(iter(by_manager.items()))

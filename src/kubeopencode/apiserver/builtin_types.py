@@ -1,7 +1,7 @@
 """What the built-in kinds look like, read from `builtin_types.txt`: for explain, apply, patches and strict decoding.
 
 Not a copy of the full API: the fields that manifests use, described in a sentence each. A type marked `open` may hold
-more than is listed; only closed types report unknown fields.
+more than is listed; only closed types report unknown fields. An `atomic` one is owned as a whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCALARS: dict[str, Json] = {
     "long": {"type": "integer", "format": "int64"},
     "bool": {"type": "boolean"},
     "number": {"type": "number"},
-    "time": {"type": "string", "format": "date-time", "nullable": True},
+    "time": {"type": "string", "format": "date-time"},
     "intstr": {"x-kubernetes-int-or-string": True},
     "quantity": {"x-kubernetes-int-or-string": True},
     "any": {"x-kubernetes-preserve-unknown-fields": True},
@@ -34,13 +34,14 @@ _SCALARS: dict[str, Json] = {
 class _Type:
     description: str
     open: bool
+    atomic: bool
     fields: list[tuple[str, bool, str, str, str]] = field(default_factory=list[tuple[str, bool, str, str, str]])
 
 
 @functools.cache
 def _types() -> dict[str, _Type]:
     found: dict[str, _Type] = {}
-    current = _Type("", open=True)
+    current = _Type("", open=True, atomic=False)
     text = importlib.resources.files("kubeopencode.apiserver").joinpath("builtin_types.txt").read_text("utf-8")
     for number, line in enumerate(text.splitlines(), start=1):
         if not line or line.startswith("#"):
@@ -52,7 +53,9 @@ def _types() -> dict[str, _Type]:
         name, _, rest = line.partition(" ")
         if line.startswith(" ") or name in found:
             raise ValueError(f"builtin_types.txt:{number}: {line!r} is neither a new type nor a field")
-        current = found[name] = _Type(rest.removeprefix("open").strip(), open=rest.startswith("open"))
+        mark, _, words = rest.partition(" ")
+        marked = mark in ("open", "atomic")
+        current = found[name] = _Type(words if marked else rest, open=mark == "open", atomic=mark == "atomic")
     return found
 
 
@@ -68,6 +71,8 @@ def source(name: str) -> Json:
     made: Json = {"type": "object", "description": known.description, "properties": properties}
     if required := [label for label, needed, *_ in known.fields if needed]:
         made["required"] = required
+    if known.atomic:
+        made["x-kubernetes-map-type"] = "atomic"
     if known.open:
         made["x-kubernetes-preserve-unknown-fields"] = True
     return made
@@ -95,6 +100,8 @@ def _field(kind: str, options: str, description: str) -> Json:
         elif name == "retain":
             strategy = str(made.get("x-kubernetes-patch-strategy", ""))
             made["x-kubernetes-patch-strategy"] = f"{strategy},retainKeys".lstrip(",")
+        elif name == "default":
+            made["default"] = value
         elif name == "enum":
             made["enum"] = value.split("|")
     return made

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import jsonpath, objects
+from kubeopencode.apiserver import jsonpath, objects, printers
 from kubeopencode.apiserver.registry import Column, Kind
 
 Cell = Callable[[Json, datetime], Any]
@@ -74,12 +74,52 @@ def _custom(column: Column) -> Printer:
             return objects.encode(found if len(found) > 1 else value).decode()
         return str(value).lower() if isinstance(value, bool) else str(value)
 
-    return Printer(Column(column.name, "string" if column.type == "date" else column.type, "", column.description,
-                          column.priority, column.format), cell)
+    return Printer(
+        Column(
+            column.name,
+            "string" if column.type == "date" else column.type,
+            "",
+            column.description,
+            column.priority,
+            column.format,
+        ),
+        cell,
+    )
+
+
+def _built_in(kind: Kind) -> list[Printer]:
+    made = [NAME]
+    for row in printers.TABLE[kind.kind]:
+        if isinstance(row, str):
+            made.append(AGE)
+            continue
+        name, type_name, priority, read = row
+        made.append(Printer(Column(name, type_name, "", "", priority), _timeless(read)))
+    return made
+
+
+def _timeless(read: Callable[[Json], Any]) -> Cell:
+    return lambda obj, _: read(obj)
+
+
+def _events() -> list[Printer]:
+    def part(index: int) -> Cell:
+        return lambda obj, _: printers.event_cells(obj)[index]
+
+    return [
+        Printer(Column("Last Seen", "string", ""), lambda obj, now: age(printers.event_cells(obj)[0], now)),
+        Printer(Column("Type", "string", ""), part(1)),
+        Printer(Column("Reason", "string", ""), part(2)),
+        Printer(Column("Object", "string", ""), _timeless(printers.involved)),
+        Printer(Column("Message", "string", ""), part(3)),
+        Printer(Column("Name", "string", "", "", 1), _name),
+    ]
 
 
 def of(kind: Kind) -> list[Printer]:
     """The columns of a kind; name and age when nothing else is known."""
     if kind.custom:
         return [NAME, *(_custom(column) for column in kind.columns)] if kind.columns else [NAME, AGE]
-    return [NAME, AGE]
+    if kind.kind == "Event":
+        return _events()
+    return _built_in(kind) if kind.kind in printers.TABLE else [NAME, AGE]

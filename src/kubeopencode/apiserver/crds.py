@@ -126,16 +126,16 @@ def admit(obj: Json, old: Json | None) -> None:
 
 def _check_unchanged(before: Json, after: Json) -> list[Cause]:
     same = (("group", before.get("group"), after.get("group")), ("scope", before.get("scope"), after.get("scope")))
-    return [
-        status.invalid_value(f"spec.{name}", new, "field is immutable") for name, old, new in same if old != new
-    ]
+    return [status.invalid_value(f"spec.{name}", new, "field is immutable") for name, old, new in same if old != new]
 
 
 def _check_versions(spec: Json) -> list[Cause]:
     causes: list[Cause] = []
     versions = objects.items(spec, "versions")
     if sum(1 for version in versions if version.get("storage")) != 1:
-        causes.append(status.invalid_value("spec.versions", "", "must have exactly one version marked as storage version"))
+        causes.append(
+            status.invalid_value("spec.versions", "", "must have exactly one version marked as storage version")
+        )
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
         root = objects.section(objects.section(version, "schema"), "openAPIV3Schema")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubeopencode.api.meta import Json
@@ -40,9 +40,7 @@ def read_options(body: Any, query: dict[str, str]) -> DeleteOptions:
     if not propagation and given.get("orphanDependents") is True:
         propagation = "Orphan"
     if propagation not in ("", "Background", "Foreground", "Orphan"):
-        raise status.bad_request(
-            f'propagationPolicy: "{propagation}" is none of Background, Foreground and Orphan'
-        )
+        raise status.bad_request(f'propagationPolicy: "{propagation}" is none of Background, Foreground and Orphan')
     preconditions = objects.section(given, "preconditions")
     return DeleteOptions(
         grace=grace,
@@ -84,7 +82,7 @@ class Deleter:
         meta = objects.metadata(obj)
         grace = _grace(target, obj, options)
         if not meta.get("deletionTimestamp"):
-            moment = datetime.now(timezone.utc) + timedelta(seconds=grace)
+            moment = datetime.now(UTC) + timedelta(seconds=grace)
             meta["deletionTimestamp"] = objects.stamp(moment)
             meta["deletionGracePeriodSeconds"] = grace
             if meta.get("generation"):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import responses, status
+from kubeopencode.apiserver import openapi, responses, status
 from kubeopencode.apiserver.calls import Call
 from kubeopencode.apiserver.registry import Kind, Registry
 
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _AGGREGATED = "as=APIGroupDiscoveryList"
-_POD_SUBRESOURCES = (("log", "Pod", ["get"]), ("exec", "PodExecOptions", ["create", "get"]),
-                     ("portforward", "PodPortForwardOptions", ["create", "get"]))
+_POD_SUBRESOURCES = (
+    ("log", "Pod", ["get"]),
+    ("exec", "PodExecOptions", ["create", "get"]),
+    ("portforward", "PodPortForwardOptions", ["create", "get"]),
+)
 _REVIEWS = {
     "authorization.k8s.io": {
         "selfsubjectaccessreviews": "SelfSubjectAccessReview",
@@ -41,23 +44,36 @@ class Documents:
     def __init__(self, registry: Registry, version: str) -> None:
         self._registry = registry
         self._version = version
+        self._openapi = openapi.OpenApi(registry, version)
 
     def serve(self, call: Call, path: str) -> web.Response:
         """The document at a path. Raises Failure 404."""
         if path in ("/api", "/apis") and _AGGREGATED in call.accept:
             return self._aggregated(call, core=path == "/api")
+        if path.startswith("/openapi/"):
+            return self._schemas(call, path)
         parts = path.strip("/").split("/")
         body = self._plain(path, parts)
         if body is None:
             raise status.no_such_path()
         return responses.json(body)
 
+    def _schemas(self, call: Call, path: str) -> web.Response:
+        if path == "/openapi/v2" and call.accept and "json" not in call.accept and "*/*" not in call.accept:
+            raise status.Failure(406, "only application/json is served for /openapi/v2")
+        raw = self._openapi.document(path)
+        if raw is None:
+            raise status.no_such_path()
+        return responses.raw(raw)
+
     def _plain(self, path: str, parts: list[str]) -> Json | None:
         groups = self._groups()
         if path == "/version":
             return self._version_document()
         if path == "/":
-            return {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]}
+            return {
+                "paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+            }
         if path == "/api":
             return {"kind": "APIVersions", "versions": groups[""], "serverAddressByClientCIDRs": []}
         if path == "/apis":

@@ -50,8 +50,11 @@ def own_part(obj: Json, *, status: bool) -> Json:
     """The part of an object that managers own; with `status` only that, without it all but that is left out."""
     kept = {name: value for name, value in obj.items() if name not in _UNOWNED and (status or name != "status")}
     meta = obj.get("metadata")
+    kept.pop("metadata", None)
     if isinstance(meta, dict):
-        kept["metadata"] = {name: value for name, value in cast(Json, meta).items() if name not in _UNOWNED_META}
+        own = {name: value for name, value in cast(Json, meta).items() if name not in _UNOWNED_META}
+        if own:
+            kept["metadata"] = own
     return kept
 
 

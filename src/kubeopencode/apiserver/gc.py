@@ -13,7 +13,7 @@ from typing import Any
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.apiserver import objects
 from kubeopencode.apiserver.builtins import NAMESPACES
-from kubeopencode.apiserver.deletion import FOREGROUND, ORPHAN, Deleter, DeleteOptions
+from kubeopencode.apiserver.deletion import FOREGROUND, ORPHAN, DeleteOptions, Deleter
 from kubeopencode.apiserver.registry import Registry
 from kubeopencode.apiserver.storage import Change, Place, Storage
 from kubeopencode.apiserver.writes import Target, finished

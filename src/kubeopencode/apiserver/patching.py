@@ -52,8 +52,9 @@ def _edit(content_type: str, target: Target, body: Any) -> Callable[[Json], Json
 def _apply(writer: Writer, target: Target, config: Json, options: Options) -> tuple[Json, int]:
     options.operation = "Apply"
     if not options.manager or options.manager == "unknown":
-        raise status.bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required "
-                                 "for apply patch")
+        raise status.bad_request(
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+        )
     if objects.metadata(config).get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
     objects.metadata(config).setdefault("name", target.name)

@@ -54,7 +54,6 @@ class Router:
             "log": self._log,
             "exec": self._exec,
             "portforward": self._forward,
-            "proxy": self._proxy,
             "finalize": self._finalize,
             "token": self._token,
         }
@@ -191,9 +190,6 @@ class Router:
 
     async def _forward(self, call: Call, target: Target) -> web.StreamResponse:
         return await streams.forward(call, self._parts.reader.storage, target, self._parts.settings.kubelet)
-
-    async def _proxy(self, call: Call, target: Target) -> web.StreamResponse:
-        return await streams.proxy(call, self._parts.reader.storage, target, self._parts.settings.kubelet)
 
     async def _token(self, call: Call, target: Target) -> web.StreamResponse:
         return await reviews.token_request(call, target)

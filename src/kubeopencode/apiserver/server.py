@@ -44,8 +44,9 @@ class ApiServer:
     """One API server over one storage. `start`, then listen; `stop` ends all connections and closes the storage."""
 
     def __init__(self, storage: Storage, *, settings: Settings) -> None:
-        kinds = tuple(replace(kind, check=crds.admit) if kind.collection == builtins.CRDS else kind
-                      for kind in builtins.kinds())
+        kinds = tuple(
+            replace(kind, check=crds.admit) if kind.collection == builtins.CRDS else kind for kind in builtins.kinds()
+        )
         self._storage = storage
         for kind in kinds:
             if kind.fields and not kind.shared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from kubeopencode.api.meta import Json
@@ -50,7 +50,7 @@ class Rows:
 
     def table(self, found: list[Json], version: str) -> Json:
         """The table of these objects."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         return {
             "kind": "Table",
             "apiVersion": "meta.k8s.io/v1",

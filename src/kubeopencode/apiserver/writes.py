@@ -158,7 +158,9 @@ def check_body(target: Target, body: Any) -> Json:
     body.update(apiVersion=api_version, kind=name)
     namespace = meta.get("namespace")
     if kind.namespaced and namespace and namespace != target.namespace:
-        raise status.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     if target.name and meta.setdefault("name", target.name) != target.name:
         raise status.bad_request(
             f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"

@@ -81,8 +81,9 @@ def _bubblewrap() -> Finding:
     if done.returncode == 0:
         return found
     remedy = (
-        "this kernel does not let you make sandboxes. On Ubuntu 24.04: sudo sysctl "
-        "kernel.apparmor_restrict_unprivileged_userns=0; on older Debian: sudo sysctl kernel.unprivileged_userns_clone=1"
+        "this kernel does not let you make sandboxes. On Ubuntu 24.04: "
+        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; "
+        "on older Debian: sudo sysctl kernel.unprivileged_userns_clone=1"
     )
     return Finding("bwrap", f"does not work: {done.stderr.strip()[:200]}", remedy)
 

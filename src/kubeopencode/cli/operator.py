@@ -28,6 +28,7 @@ async def _run(*, install_crds: bool, lease_namespace: str) -> None:
     from pathlib import Path
 
     from kubeopencode import wiring
+    from kubeopencode.api import meta
     from kubeopencode.kube import client, config
     from kubeopencode.runtime import lease
 
@@ -44,7 +45,7 @@ async def _run(*, install_crds: bool, lease_namespace: str) -> None:
     async with client.Client(settings) as api:
         if install_crds:
             await wiring.install_definitions(api)
-        election = lease.Election(api, lease_namespace, "kubeopencode.io") if lease_namespace else None
+        election = lease.Election(api, meta.Key(lease_namespace, "kubeopencode.io")) if lease_namespace else None
         operator = wiring.Operator(api, wiring.OperatorSettings(key.encode(), election=election))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, operator.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -48,11 +48,37 @@ def print_object(value: Any, how: str, noun: str = "") -> None:
         for item in value.get("items", [value]):
             click.echo(f"{noun}/{item['metadata']['name']}")
     elif how.startswith("jsonpath="):
-        from kubeopencode.apiserver import jsonpath
-
-        sys.stdout.write(jsonpath.render(how.removeprefix("jsonpath="), value))
+        click.echo(_templated(how.removeprefix("jsonpath="), value), nl=False)
     else:
         raise click.BadParameter(f"{how!r} is no format; use {FORMATS}", param_hint="-o")
+
+
+def _templated(template: str, value: Any) -> str:
+    """A JSONPath template as kubectl reads it: text outside braces as it is, paths and quoted texts inside them.
+
+    Raises:
+        click.BadParameter: a path that cannot be read, or `range`, which kubectl has and we have not.
+    """
+    from kubeopencode.apiserver import jsonpath
+
+    template = template.strip("'")
+    pieces: list[str] = []
+    for text, expression in re.findall(r"([^{]+)|\{([^}]*)\}", template if "{" in template else "{" + template + "}"):
+        expression = expression.strip()
+        if text:
+            pieces.append(text)
+        elif expression[:1] in "\"'":
+            pieces.append(expression[1:-1].replace("\\n", "\n").replace("\\t", "\t"))
+        elif expression.split()[0] in ("range", "end"):
+            raise click.BadParameter("range is not supported here; use kubectl, or -o json with jq", param_hint="-o")
+        else:
+            found = jsonpath.compile_path(expression.removeprefix("$"))(value)
+            pieces.append(" ".join(_plain(each) for each in found))
+    return "".join(pieces)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def as_yaml(value: Any) -> str:

@@ -46,6 +46,7 @@ def running() -> bool:
 def alive(pid: int) -> bool:
     """There is a process with that number which is a plane of ours."""
     try:
-        return b"kubeoc" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"kubeoc" in command or b"kubeopencode" in command
     except OSError:
         return False

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from kubeopencode.replay import server
 
 
 @click.command("replay-model")
@@ -18,21 +22,22 @@ import click
 @click.option("--api-key", default="", envvar="REPLAY_API_KEY", help="Demand this key; taken from REPLAY_API_KEY too.")
 def command(script: Path | None, host: str, port: int, api_key: str) -> None:
     """Serve an OpenAI-compatible model that answers from a script. It costs nothing and needs no network."""
-    asyncio.run(_serve(script, host, port, api_key))
-
-
-async def _serve(path: Path | None, host: str, port: int, api_key: str) -> None:
     from kubeopencode import replay
-    from kubeopencode.replay import script, server
+    from kubeopencode.replay import script as scripts
+    from kubeopencode.replay import server
 
-    text = path.read_text() if path else (Path(replay.__file__).parent / "demo.yaml").read_text()
+    path = script or Path(replay.__file__).parent / "demo.yaml"
     try:
-        parsed = script.parse(text)
-    except script.ScriptError as error:
-        raise click.ClickException(f"{path or 'demo.yaml'}: {error}") from error
+        parsed = scripts.parse(path.read_text())
+    except scripts.ScriptError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    asyncio.run(_serve(server.ReplayServer(parsed, host=host, port=port, api_key=api_key)))
+
+
+async def _serve(wanted: server.ReplayServer) -> None:
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    async with server.ReplayServer(parsed, host=host, port=port, api_key=api_key) as model:
+    async with wanted as model:
         click.echo(f"replay model at {model.url}")
         await stopping.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,23 @@ def command() -> None:
         "process": str(state.pid),
         "up for": output.age(state.started),
         "kubeconfig": state.kubeconfig,
-        "tasks": _counted(server, "Task", lambda each: each.get("status", {}).get("phase") or "Pending"),
-        "agents": _counted(
-            server, "Agent", lambda each: "ready" if each.get("status", {}).get("ready") else "not ready"
-        ),
-        "pods": _counted(server, "Pod", lambda each: each.get("status", {}).get("phase", "Pending")),
+        "tasks": _counted(server, "Task", _phase),
+        "agents": _counted(server, "Agent", _readiness),
+        "pods": _counted(server, "Pod", _phase),
     }
     for name, value in facts.items():
         click.echo(f"{name:<11} {value}")
 
 
-def _counted(server: plain.Door, kind: str, state: Any) -> str:
+def _phase(found: Any) -> str:
+    return found.get("status", {}).get("phase") or "Pending"
+
+
+def _readiness(found: Any) -> str:
+    return "ready" if found.get("status", {}).get("ready") else "not ready"
+
+
+def _counted(server: plain.Door, kind: str, state: Callable[[Any], str]) -> str:
     noun = next(noun for noun in nouns.NOUNS if noun.kind == kind)
     items = server.request("GET", noun.path(""))["items"]
     counts = Counter(state(each) for each in items)

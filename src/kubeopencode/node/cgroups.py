@@ -38,21 +38,6 @@ def create(name: str, memory: int, mount: Path = Path("/sys/fs/cgroup")) -> Grou
     return Group(found.directories + pids.directories, found.oom_files)
 
 
-def remove(group: Group) -> None:
-    """Take the directories away; a group that still has processes stays."""
-    for directory in group.directories:
-        with contextlib.suppress(OSError):
-            directory.rmdir()
-
-
-def find(name: str, mount: Path = Path("/sys/fs/cgroup")) -> Group:
-    """The directories a former life made for a container."""
-    own = _own()
-    base = mount / own.get("", "").lstrip("/")
-    places = (base.parent, mount / "memory" / own.get("memory", "").lstrip("/"), mount / "pids")
-    return Group(tuple(place / name for place in places if (place / name).is_dir()))
-
-
 def _own() -> dict[str, str]:
     """Our own group in each hierarchy, by controller; the unified one has no controller's name."""
     found: dict[str, str] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 
 from kubeopencode.api import core, meta
 from kubeopencode.kube import client, errors
-from kubeopencode.node import launching, podstatus
+from kubeopencode.node import launching, podstatus, volumes
 from kubeopencode.runtime import outcome, store
 
 IN_USE_SECONDS = 2.0
@@ -31,7 +31,7 @@ class Claims:
         """Bind a claim, or remove what one that is gone has left."""
         claim = self.claims.get(key)
         if claim is None:
-            return self._remove(key)
+            return await self._remove(key)
         if claim.metadata.deletionTimestamp is None and claim.status.phase != "Bound":
             await self._bind(claim)
         return outcome.Done()
@@ -45,7 +45,7 @@ class Claims:
         with contextlib.suppress(errors.NotFound):
             await self.connection.patch(core.PVCS, key.name, body, key.namespace, options=client.STATUS)
 
-    def _remove(self, key: meta.Key) -> outcome.Outcome:
+    async def _remove(self, key: meta.Key) -> outcome.Outcome:
         for pod in self.pods.list(key.namespace):
             used = {
                 volume.persistentVolumeClaim.claimName for volume in pod.spec.volumes if volume.persistentVolumeClaim
@@ -53,7 +53,7 @@ class Claims:
             if key.name in used and not podstatus.finished(pod):
                 return outcome.Later(IN_USE_SECONDS)
         for directory in (self.root / key.namespace).glob(f"{key.name}-????????-????-????-????-????????????"):
-            shutil.rmtree(directory, ignore_errors=True)
+            await asyncio.to_thread(volumes.remove, directory)
         return outcome.Done()
 
 

@@ -103,7 +103,7 @@ class Node:
         if not synced.done():
             synced.cancel()
             await self._tasks[0]
-        self._kubelet.sweep()
+        await self._kubelet.sweep()
 
     async def stop(self, *, keep_running: bool = False) -> None:
         """End the node's work; containers are ended too unless a later node shall adopt them."""

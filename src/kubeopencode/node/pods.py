@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -35,6 +34,8 @@ from kubeopencode.node.runner import ContainerId, Exited, Runner, RunnerError, R
 from kubeopencode.runtime import clock, events, outcome, store
 
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+CLOSE_SECONDS = 2.0
+"""How long containers may take to end when the whole plane goes down."""
 MESSAGE_FROM_LOG = 2048
 """How much of a failed container's log becomes its termination message where that was asked for."""
 
@@ -88,23 +89,34 @@ class Kubelet:
         for record in self._parts.root.glob("*/address"):
             self._addresses.claim(record.parent.name, record.read_text())
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """End and remove what an earlier life has left of Pods that no longer exist. Call once synced."""
         alive = {pod.metadata.uid for pod in self._parts.pods.list()}
         for directory in list(self._parts.root.glob("*")):
             if directory.name not in alive and directory.name not in self._residents:
                 self._parts.runner.forget(directory.name)
                 self._addresses.release(directory.name)
-                shutil.rmtree(directory, ignore_errors=True)
+                await asyncio.to_thread(volumes.remove, directory)
 
     async def close(self, *, keep_running: bool) -> None:
         """Let go of every Pod, ending its processes unless they are to be adopted by a later node."""
+        left: list[ContainerId] = []
         for resident in list(self._residents.values()):
             await self._release(resident)
-            if not keep_running:
-                for track in resident.tracks:
-                    if track.running:
-                        self._parts.runner.kill(resident.id(track))
+            left += [resident.id(track) for track in resident.tracks if track.running]
+        if not keep_running:
+            await self._end_all(left)
+
+    async def _end_all(self, left: list[ContainerId]) -> None:
+        """Ask all containers to end, and make those end that have not after a moment."""
+        runner = self._parts.runner
+        for container in left:
+            runner.terminate(container)
+        waiting = {asyncio.create_task(runner.wait(container)): container for container in left}
+        late = (await asyncio.wait(waiting, timeout=CLOSE_SECONDS))[1] if waiting else set[asyncio.Task[Exited]]()
+        for task in late:
+            runner.kill(waiting[task])
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     def find(self, key: meta.Key) -> Resident | None:
         """The Pod that lives here under a name."""
@@ -367,7 +379,7 @@ class Kubelet:
         """A Pod is gone from the API: end and remove all that is left of it."""
         await self._release(resident)
         self._parts.runner.forget(resident.uid)
-        shutil.rmtree(resident.home.directory, ignore_errors=True)
+        await asyncio.to_thread(volumes.remove, resident.home.directory)
         self._addresses.release(resident.uid)
         self._residents.pop(resident.uid, None)
         if self._by_key.get(resident.key) == resident.uid:

@@ -118,6 +118,7 @@ class ProcessRunner:
             return
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            self._forget_old(launch.id)
             self._write_spec(launch, home)
             await self._spawn(launch.id, home, lock)
         except OSError as error:
@@ -195,8 +196,14 @@ class ProcessRunner:
             waiting = self._waits.pop(container, None)
             if waiting is not None and not waiting.done():
                 waiting.cancel()
-            cgroups.remove(cgroups.find(_group(container)))
         shutil.rmtree(self._root / uid / "containers", ignore_errors=True)
+
+    def _forget_old(self, container: ContainerId) -> None:
+        """Keep the start before this one, as `kubectl logs --previous` wants it, and none before that."""
+        old = container._replace(attempt=container.attempt - 2)
+        self._ended.pop(old, None)
+        self._waits.pop(old, None)
+        shutil.rmtree(self._home(old), ignore_errors=True)
 
     def _home(self, container: ContainerId) -> Path:
         return self._root / container.uid / "containers" / container.name / str(container.attempt)
@@ -287,7 +294,6 @@ class ProcessRunner:
         return state
 
     def _verdict(self, container: ContainerId) -> Exited:
-        cgroups.remove(cgroups.find(_group(container)))
         state = self.state(container)
         return state if isinstance(state, Exited) else _unknown(self._home(container), None)
 

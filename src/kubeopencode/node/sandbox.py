@@ -76,7 +76,8 @@ def accounts(launch: Launch) -> tuple[str, str]:
 
 def arguments(launch: Launch, files: Files, root: Path = Path("/")) -> list[str]:
     """The options of bubblewrap for one container, without its command."""
-    return [*_namespaces(launch), *_system(files, root), *_mounts(launch), *_entry(launch, files)]
+    targets = tuple(mount.target for mount in launch.mounts)
+    return [*_namespaces(launch), *_system(files, root, targets), *_mounts(launch), *_entry(launch, files)]
 
 
 def _namespaces(launch: Launch) -> Iterator[str]:
@@ -87,21 +88,34 @@ def _namespaces(launch: Launch) -> Iterator[str]:
         yield from ("--setenv", name, value)
 
 
-def _system(files: Files, root: Path) -> Iterator[str]:
+def _system(files: Files, root: Path, targets: tuple[str, ...]) -> Iterator[str]:
     for name in PROGRAMS:
-        host = root / name.lstrip("/")
-        if host.is_symlink():
-            yield from ("--symlink", str(host.readlink()), name)
-        elif host.is_dir():
-            yield from ("--ro-bind", str(host), name)
+        yield from _shown(root / name.lstrip("/"), name, targets)
     yield from ("--dir", "/etc", "--dir", HOME, "--dir", "/var/tmp", "--dir", "/run", "--tmpfs", "/tmp")  # noqa: S108
     for name in SETTINGS:
         host = root / "etc" / name
         if host.exists():
-            yield from ("--ro-bind", str(host.resolve()), f"/etc/{name}")
+            yield from _shown(host.resolve(), f"/etc/{name}", targets)
     for source, name in ((files.passwd, "passwd"), (files.group, "group"), (files.nsswitch, "nsswitch.conf")):
         yield from ("--ro-bind", str(source), f"/etc/{name}")
     yield from ("--proc", "/proc", "--dev", "/dev")
+
+
+def _shown(host: Path, name: str, targets: tuple[str, ...]) -> Iterator[str]:
+    """A host path, read-only.
+
+    No mount point can be made inside a read-only directory, so one that has to hold a mount of the Pod is put together
+    from its entries.
+    """
+    inside = any(target.startswith(f"{name}/") for target in targets)
+    if host.is_symlink():
+        yield from ("--symlink", str(host.readlink()), name)
+    elif not inside and host.exists():
+        yield from ("--ro-bind", str(host), name)
+    elif host.is_dir():
+        yield from ("--dir", name)
+        for entry in sorted(host.iterdir()):
+            yield from _shown(entry, f"{name}/{entry.name}", targets)
 
 
 def _mounts(launch: Launch) -> Iterator[str]:

@@ -63,7 +63,7 @@ class Services:
         """One Service: address, Endpoints, proxy."""
         service = self._parts.services.get(key)
         if service is None or service.spec.type == "ExternalName":
-            await self._proxy.withdraw(self._fronts.pop(key, set()))
+            self._proxy.withdraw(self._fronts.pop(key, set()))
             self._parts.changed()
             return outcome.Done()
         if not service.spec.clusterIP:
@@ -73,7 +73,7 @@ class Services:
         if service.spec.selector:
             await self._write(service, subsets)
         if service.spec.clusterIP != "None":
-            await self._serve(service, subsets)
+            self._serve(service, subsets)
         self._parts.changed()
         return outcome.Done()
 
@@ -84,15 +84,15 @@ class Services:
         key = service.metadata.key
         await self._parts.connection.patch(core.SERVICES, key.name, body, key.namespace)
 
-    async def _serve(self, service: core.Service, subsets: tuple[core.EndpointSubset, ...]) -> None:
+    def _serve(self, service: core.Service, subsets: tuple[core.EndpointSubset, ...]) -> None:
         fronts: dict[proxy.Address, tuple[proxy.Address, ...]] = {}
         for port in service.spec.ports:
             if port.protocol == "TCP":
                 fronts[proxy.Address(service.spec.clusterIP, port.port)] = _backends(subsets, port.name)
         key = service.metadata.key
-        await self._proxy.withdraw(self._fronts.get(key, set()) - set(fronts))
+        self._proxy.withdraw(self._fronts.get(key, set()) - set(fronts))
         self._fronts[key] = set(fronts)
-        for front, why in (await self._proxy.serve(fronts)).items():
+        for front, why in self._proxy.serve(fronts).items():
             subject = events.Subject.of(core.SERVICES, service)
             note = f"spec.ports: {front.port} cannot be served on {front.ip}: {why}"
             self._parts.recorder.record(subject, events.WARNING, "ProxyFailed", note)

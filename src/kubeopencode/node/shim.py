@@ -6,7 +6,7 @@ files that the node reads: `started` (JSON) and at the end `exit` (JSON). Files 
 hands over a locked descriptor that stays open here: while the lock is held, this process lives.
 """
 
-# ruff: noqa: PTH105, PTH118, PTH123, S606 (pathlib costs half of the start-up time; the command is the sandbox)
+# ruff: noqa: PTH105, PTH106, PTH118, PTH120, PTH123, S606 (pathlib costs half of the start-up time; the command is the sandbox)
 from __future__ import annotations
 
 import contextlib
@@ -251,6 +251,19 @@ def out_of_memory(paths: list[str]) -> bool:
     return False
 
 
+def disband(groups: list[str]) -> None:
+    """Remove the control groups once the kernel has let the last process go; they are ours alone."""
+    for procs in groups:
+        for _ in range(20):
+            try:
+                os.rmdir(os.path.dirname(procs))
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.01)
+
+
 def verdict(status: int, complaint: bytes) -> dict[str, Any]:
     """The exit file's content, from a wait status and the end of the error output."""
     code = os.waitstatus_to_exitcode(status)
@@ -288,6 +301,7 @@ def main(path: str) -> None:
     content["startedAt"] = watch.started_at
     content["oom"] = out_of_memory(spec.get("oomFiles", []))
     publish(os.path.join(spec["dir"], "exit"), content)
+    disband(spec.get("cgroups", []))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Writes below the directories it is given and nowhere else. ConfigMaps and Secret
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,22 @@ def mounts(pod: core.Pod, container: core.Container, found: Mapping[str, Path], 
         source = _inside(found[mount.name], sub) if sub else found[mount.name]
         result.append(Mount(source, mount.mountPath, mount.readOnly or _fixed(kinds[mount.name])))
     return result
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory and all below it, also what a container has made read-only."""
+
+    def insist(function: Callable[[str], object], path: str, _: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            function(path)
+
+    for _ in range(2):  # a directory that could not be listed is empty-handed at the first try
+        shutil.rmtree(directory, onerror=insist)
+        if not directory.exists():
+            return
+        with contextlib.suppress(OSError):
+            directory.chmod(0o700)
 
 
 def _fixed(volume: core.Volume) -> bool:

@@ -116,7 +116,8 @@ class Server:
     def _decoded(self, response: HTTPResponse, content: bytes, what: str) -> Any:
         if response.status == 401:
             raise Refused(401, f"{self.url} refuses the password in OPENCODE_SERVER_PASSWORD (401)")
-        if response.status in (502, 503, 504):
+        # A question may be asked again; an order that broke the server is not given twice.
+        if response.status in (502, 503, 504) or (response.status >= 500 and what.startswith("GET ")):
             raise Unreachable(f"{what}: status {response.status}")
         if response.status >= 400:
             said = content[:300].decode("utf-8", "replace")

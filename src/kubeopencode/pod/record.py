@@ -23,10 +23,20 @@ from kubeopencode.pod.failure import Failure
 MAX_PARAMETER = 4096
 """Bytes of one result; Kubernetes keeps no more of all of them together."""
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 _SESSION = """
-    SELECT * FROM session WHERE parent_id IS NULL AND (:title = '' OR title = :title)
-    ORDER BY time_created DESC LIMIT 1
+    SELECT * FROM session WHERE parent_id IS NULL
+    ORDER BY title = :title DESC, time_created DESC, id LIMIT 1
 """
+
+_USAGE = """
+    WITH RECURSIVE family(id) AS (SELECT ? UNION SELECT session.id FROM session JOIN family ON parent_id = family.id)
+    SELECT sum(tokens_input) AS input, sum(tokens_output) AS output, sum(tokens_reasoning) AS reasoning,
+        sum(tokens_cache_read + tokens_cache_write) AS cache, sum(cost) AS cost
+    FROM session JOIN family USING (id)
+"""
+# Sub-agents work in sessions of their own, and what they spend counts.
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +47,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments:
         raise Failure(f'"{arguments[0]}" is not expected; record is configured by its environment')
+    _hold_signals()
     parameters = _parameters(os.environ.get("OUTPUT_SPEC") or "{}")
     database = Path(os.environ.get("OPENCODE_DB") or "/record/opencode.db")
     wait(database.parent / "done")
@@ -48,16 +59,19 @@ def main(arguments: list[str]) -> int:
 
 def wait(done: Path) -> None:
     """Return when a signal says that the agent has ended, or when the file is there."""
-    signals = {signal.SIGTERM, signal.SIGINT}
-    # Blocked and then taken: neither lost before we wait nor ignored because we are the first process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    _hold_signals()
     while not done.exists():
-        if signal.sigtimedwait(signals, 0.5) is not None:
+        if signal.sigtimedwait(_SIGNALS, 0.5) is not None:
             return
 
 
+def _hold_signals() -> None:
+    """Blocked and taken later: neither lost before we wait nor ignored because we are the first process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
 def session_report(database: Path, title: str) -> dict[str, Any]:
-    """Session, result and error of the newest session with this title, or of the newest one without a title.
+    """Session, result and error of the newest session with this title; without one, of the newest of all.
 
     Empty when the agent left no database, which is so when it failed before it began.
     """
@@ -125,19 +139,15 @@ def _content(workspace: Path, path: str) -> str | None:
 def _read(connection: sqlite3.Connection, session: sqlite3.Row) -> dict[str, Any]:
     query = "SELECT id, data FROM message WHERE session_id = ? ORDER BY time_created, id"
     messages = [(row["id"], json.loads(row["data"])) for row in connection.execute(query, (session["id"],))]
+    usage = connection.execute(_USAGE, (session["id"],)).fetchone()
     answers = [(identity, data) for identity, data in messages if data.get("role") == "assistant"]
     report: dict[str, Any] = {
         "session": {
             "id": session["id"],
             "title": session["title"],
             "messageCount": len(messages),
-            "tokens": {
-                "input": session["tokens_input"],
-                "output": session["tokens_output"],
-                "reasoning": session["tokens_reasoning"],
-                "cache": session["tokens_cache_read"] + session["tokens_cache_write"],
-            },
-            "cost": f"{session['cost']:.6f}",
+            "tokens": {kind: usage[kind] for kind in ("input", "output", "reasoning", "cache")},
+            "cost": f"{usage['cost']:.6f}",
             "filesChanged": session["summary_files"] or 0,
             "additions": session["summary_additions"] or 0,
             "deletions": session["summary_deletions"] or 0,

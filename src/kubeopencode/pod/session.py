@@ -139,22 +139,23 @@ class Session:
         return ours
 
     def report(self, state: State) -> dict[str, Any]:
-        """The session as the termination message has it."""
-        info: dict[str, Any] = self.server.get(f"/session/{self.id}")
-        tokens, summary = wire.section(info, "tokens"), wire.section(info, "summary")
-        cache = wire.section(tokens, "cache")
+        """The session as the termination message has it; tokens and cost include those of its sub-agents."""
+        family = self._family()
+        info, tokens = family[0], [wire.section(each, "tokens") for each in family]
+        summary, cache = wire.section(info, "summary"), [wire.section(each, "cache") for each in tokens]
         report: dict[str, Any] = {
             "session": {
                 "id": self.id,
                 "title": info.get("title") or "",
                 "messageCount": len(state.messages),
                 "tokens": {
-                    "input": wire.whole(tokens, "input"),
-                    "output": wire.whole(tokens, "output"),
-                    "reasoning": wire.whole(tokens, "reasoning"),
-                    "cache": wire.whole(cache, "read") + wire.whole(cache, "write"),
+                    **{
+                        kind: sum(wire.whole(each, kind) for each in tokens)
+                        for kind in ("input", "output", "reasoning")
+                    },
+                    "cache": sum(wire.whole(each, "read") + wire.whole(each, "write") for each in cache),
                 },
-                "cost": f"{float(info.get('cost') or 0):.6f}",
+                "cost": f"{sum(float(each.get('cost') or 0) for each in family):.6f}",
                 "filesChanged": wire.whole(summary, "files"),
                 "additions": wire.whole(summary, "additions"),
                 "deletions": wire.whole(summary, "deletions"),
@@ -162,6 +163,18 @@ class Session:
             "result": state.result,
         }
         return {**report, "error": state.error} if state.error else report
+
+    def _family(self) -> list[dict[str, Any]]:
+        """The session and those of its sub-agents, as far down as they go."""
+        family: list[dict[str, Any]] = [self.server.get(f"/session/{self.id}")]
+        generation = family
+        for _ in range(_GENERATIONS):
+            children = [wire.objects(self.server.get(f"/session/{each['id']}/children")) for each in generation]
+            generation = [child for each in children for child in each]
+            family = [*family, *generation]
+            if not generation:
+                break
+        return family
 
     def _reply(self, path: str, body: Any) -> bool:
         try:

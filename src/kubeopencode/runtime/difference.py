@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from kubeopencode.api import meta
 
-_IDENTITY = frozenset({"name", "namespace", "generateName", "ownerReferences", "uid", "resourceVersion"})
+_AT_BIRTH = frozenset({"name", "namespace", "generateName", "ownerReferences", "finalizers", "uid", "resourceVersion"})
+"""Metadata that is given when an object is made; later it belongs to the server or is shared with others."""
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]))?")
 _SUFFIXES = {
     **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
@@ -28,7 +29,7 @@ def merge_patch(desired: meta.Json, live: meta.Json) -> meta.Json:
         name: value for name, value in desired.items() if name not in ("apiVersion", "kind", "status", "metadata")
     }
     patch = _of_objects(wanted, live)
-    metadata = {name: value for name, value in desired.get("metadata", {}).items() if name not in _IDENTITY}
+    metadata = {name: value for name, value in desired.get("metadata", {}).items() if name not in _AT_BIRTH}
     if changed := _of_objects(metadata, live.get("metadata", {})):
         patch["metadata"] = changed
     return patch

@@ -54,6 +54,7 @@ class HealthServer:
         for found in self._manager.reflectors:
             for what in ("lists", "watches", "failures", "events"):
                 metrics.REFLECTOR.labels(str(found.source), what).set(getattr(found.counts, what))
+        metrics.UNDECODABLE.set(self._manager.client.undecodable)
         # Rendering some hundred series takes milliseconds that the loop would miss.
         text = await asyncio.to_thread(metrics.exposition)
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

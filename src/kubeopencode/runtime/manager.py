@@ -51,6 +51,7 @@ class Manager:
         self._stop = asyncio.Event()
         self._working = False
         self._begun = False
+        self._started = False
 
     @property
     def synced(self) -> bool:
@@ -93,6 +94,7 @@ class Manager:
 
         A lost lease ends the process' work before another may begin it: raises `lease.Lost`.
         """
+        self._started = True
         collect_rarely()
         watching = [asyncio.create_task(found.run(), name=f"watch {found.source}") for found in self.reflectors]
         try:
@@ -149,6 +151,8 @@ class Manager:
 
     def _reflector(self, source: reflector.Source[T]) -> reflector.Reflector[T]:
         if source not in self._reflectors:
+            if self._started:
+                raise RuntimeError(f"{source} is asked for while the manager runs; ask before `run`")
             made = reflector.Reflector(self.client, source, self.clock, self._tuning.idle_seconds)
             self._reflectors[source] = made
             self._expectations.follow(source, made.store)

@@ -32,6 +32,9 @@ _REQUESTS = prometheus.Counter(
 REFLECTOR = prometheus.Gauge(
     "kubeopencode_reflector", "Lists, watches, failures and events so far", ["source", "what"], registry=REGISTRY
 )
+UNDECODABLE = prometheus.Gauge(
+    "kubeopencode_undecodable_objects", "Objects passed over because they do not fit their type", registry=REGISTRY
+)
 LEADER = prometheus.Gauge("kubeopencode_leader", "1 while this process leads", registry=REGISTRY)
 
 

@@ -21,7 +21,7 @@ class Closed(Exception):  # noqa: N818 - a state, not a mishap
 
 
 class Queue(Generic[K]):
-    """A queue of keys. One loop only; nothing here blocks but `get` and `drained`."""
+    """A queue of keys. One loop only; nothing here waits but `get`."""
 
     def __init__(self, time: clock.Clock = clock.SYSTEM, *, first: float = 0.05, longest: float = 300.0) -> None:
         self._clock = time
@@ -35,8 +35,6 @@ class Queue(Generic[K]):
         self._timers: dict[K, tuple[float, clock.Timer]] = {}
         self._failures: dict[K, int] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -110,7 +108,6 @@ class Queue(Generic[K]):
             # Whoever looks at the key now decides anew whether and when to come back.
             timer[1].cancel()
         self._active.add(key)
-        self._idle.clear()
         return key
 
     def done(self, key: K) -> None:
@@ -119,8 +116,6 @@ class Queue(Generic[K]):
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key)
-        if not self._active:
-            self._idle.set()
 
     def close(self) -> None:
         """Take and give no more; keys in flight may be finished."""
@@ -134,10 +129,6 @@ class Queue(Generic[K]):
         self._timers.clear()
         while self._getters:
             self._wake()
-
-    async def drained(self) -> None:
-        """Wait until no key is in flight."""
-        await self._idle.wait()
 
     def _push(self, key: K, lane: deque[K]) -> None:
         if self._closed:

@@ -16,7 +16,7 @@ from kubeopencode.api.meta import Json, Key, Resource
 from kubeopencode.apiserver import gateway, server, storage
 from kubeopencode.apiserver.settings import Settings
 from kubeopencode.kube import client, config, errors
-from kubeopencode.node import embedded, pretend, processes
+from kubeopencode.node import embedded, pretend, processes, programs
 from kubeopencode.node.runner import Launch, Runner
 
 
@@ -42,10 +42,10 @@ async def runner(tmp_path: Path, bubblewrap: None) -> AsyncIterator[processes.Pr
 class Plane:
     """An API server in memory, a node, and a client that looks at both from outside."""
 
-    def __init__(self, data: Path, runner: Runner | None = None) -> None:
+    def __init__(self, data: Path, runner: Runner | None = None, opencode: Path | None = None) -> None:
         self.data = data
         self._socket = data / "api.sock"
-        self._settings = embedded.NodeSettings(data / "node", runner=runner, catalogue=data / "images.yaml")
+        self._settings = embedded.NodeSettings(data / "node", opencode, data / "images.yaml", runner=runner)
         (data / "images.yaml").write_text("images: {host: {entrypoint: [/bin/sh, -c]}}")
         self.client = client.Client(config.local_socket(self._socket, "t"))
         self.node = self._node()
@@ -119,6 +119,14 @@ class Plane:
 @pytest.fixture
 async def plane(tmp_path: Path, bubblewrap: None) -> AsyncIterator[Plane]:
     made = Plane(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def plane_with_opencode(tmp_path: Path, bubblewrap: None) -> AsyncIterator[Plane]:
+    made = Plane(tmp_path, opencode=programs.opencode())
     await made.start()
     yield made
     await made.stop()

@@ -3,12 +3,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kubeopencode.api import core
 from kubeopencode.kube.client import DeleteOptions
+
+
+def waiting(reason: str, words: str) -> Callable[[core.Pod], bool]:
+    """The first container waits for this reason (one of those, with "|" between) and says these words."""
+
+    def check(pod: core.Pod) -> bool:
+        found = pod.status.containerStatuses[0].state.waiting if pod.status.containerStatuses else None
+        return bool(found and found.reason in reason.split("|") and words in found.message)
+
+    return check
+
 
 SERVE = "exec /usr/bin/python3 -m http.server 8080 --bind $KUBEOPENCODE_LISTEN"
 
@@ -73,7 +85,8 @@ async def test_config_and_secrets_reach_the_container(plane):
             "volumeMounts": [{"name": "cm", "mountPath": "/etc/app"}, {"name": "se", "mountPath": "/keys"}],
         },
         volumes=[
-            {"name": "cm", "configMap": {"name": "cm"}}, {"name": "se", "secret": {"secretName": "se", "defaultMode": 256}}
+            {"name": "cm", "configMap": {"name": "cm"}},
+            {"name": "se", "secret": {"secretName": "se", "defaultMode": 0o400}},
         ],
     )  # fmt: skip
     await plane.until_phase("wired", "Succeeded")
@@ -85,13 +98,7 @@ async def test_a_missing_secret_is_waited_for_with_its_name(plane):
     env = [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "later", "key": "token"}}}]
     await plane.pod("waits", "echo $T", main={"env": env})
 
-    def waits(pod) -> bool:
-        waiting = pod.status.containerStatuses[0].state.waiting if pod.status.containerStatuses else None
-        return bool(
-            waiting and waiting.reason == "CreateContainerConfigError" and '"later" not found' in waiting.message
-        )
-
-    await plane.until(core.PODS, "waits", waits)
+    await plane.until(core.PODS, "waits", waiting("CreateContainerConfigError", '"later" not found'))
     await plane.create(core.SECRETS, {"metadata": {"name": "later"}, "data": {"token": "aGk="}})
     await plane.until_phase("waits", "Succeeded")
     assert await plane.logs("waits") == "hi\n"
@@ -100,13 +107,7 @@ async def test_a_missing_secret_is_waited_for_with_its_name(plane):
 async def test_an_unknown_image_cannot_be_pulled_and_says_what_can(plane):
     await plane.pod("strange", "true", main={"image": "docker.io/library/nginx"})
 
-    def refused(pod) -> bool:
-        waiting = pod.status.containerStatuses[0].state.waiting if pod.status.containerStatuses else None
-        return bool(
-            waiting and waiting.reason in ("ErrImagePull", "ImagePullBackOff") and "images.yaml" in waiting.message
-        )
-
-    pod = await plane.until(core.PODS, "strange", refused)
+    pod = await plane.until(core.PODS, "strange", waiting("ErrImagePull|ImagePullBackOff", "images.yaml"))
     assert pod.status.phase == "Pending"
 
 
@@ -222,19 +223,22 @@ async def test_containers_of_pods_that_are_gone_are_ended_by_a_new_node(plane):
 async def test_a_host_path_is_refused(plane):
     await plane.pod("host", "true", volumes=[{"name": "h", "hostPath": {"path": "/"}}])
 
-    def refused(pod) -> bool:
-        waiting = pod.status.containerStatuses[0].state.waiting if pod.status.containerStatuses else None
-        return bool(waiting and "hostPath is not supported" in waiting.message)
-
-    await plane.until(core.PODS, "host", refused)
+    await plane.until(core.PODS, "host", waiting("ContainerCreating", "hostPath is not supported"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks for root inside, to see it refused")
 async def test_root_is_refused_where_the_pod_refuses_it(plane):
     await plane.pod("root", "true", securityContext={"runAsNonRoot": True, "runAsUser": 0})
 
-    def refused(pod) -> bool:
-        waiting = pod.status.containerStatuses[0].state.waiting if pod.status.containerStatuses else None
-        return bool(waiting and waiting.reason == "CreateContainerConfigError")
+    await plane.until(core.PODS, "root", waiting("CreateContainerConfigError", "runAsNonRoot"))
 
-    await plane.until(core.PODS, "root", refused)
+
+async def test_what_a_container_made_read_only_goes_with_its_pod(plane):
+    mounts = [{"name": "work", "mountPath": "/work"}]
+    script = "mkdir -p /work/a/b && touch /work/a/b/c && chmod 000 /work/a/b && chmod 555 /work/a"
+    pod = await plane.pod("locks", script, main={"volumeMounts": mounts}, volumes=[{"name": "work", "emptyDir": {}}])
+    await plane.until_phase("locks", "Succeeded")
+    await plane.client.delete(core.PODS, "locks", "default")
+    async with asyncio.timeout(5):
+        while (plane.data / "node/pods" / pod.metadata.uid).exists():
+            await asyncio.sleep(0.02)

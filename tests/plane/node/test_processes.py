@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,46 @@ async def test_a_memory_limit_ends_the_container_with_its_reason(runner):
     launch = Launch(FIRST, ("/usr/bin/python3", "-c", greedy), {"PATH": PATH}, memory=64 * 1024 * 1024)
     ended = await ends(runner, launch)
     assert (ended.code, ended.reason) == (137, "OOMKilled")
+
+
+async def test_a_mount_inside_a_host_directory_lies_among_its_other_entries(runner, tmp_path: Path):
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca" / "own.crt").write_text("own")
+    mounts = (Mount(tmp_path / "ca", "/etc/ssl/certs/custom-ca", True), Mount(tmp_path / "ca", "/usr/local/extra"))
+    script = "cat /etc/ssl/certs/custom-ca/own.crt /usr/local/extra/own.crt; ls /usr/local/bin >/dev/null && echo fine"
+    await ends(runner, shell(script, mounts=mounts))
+    assert output(runner) == "ownownfine\n"
+
+
+async def test_containers_survive_the_death_of_the_process_that_started_them(runner, tmp_path: Path):
+    plane = f"""
+import asyncio, os, pathlib, signal
+from kubeopencode.node.processes import ProcessRunner
+from kubeopencode.node.runner import ContainerId, Launch
+async def main():
+    runner = ProcessRunner(pathlib.Path({str(tmp_path / "pods")!r}))
+    await runner.prepare()
+    script = "trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done"
+    await runner.start(Launch(ContainerId("uid-1", "main", 0), ("/bin/sh", "-c", script), {{"PATH": "{PATH}"}}))
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", plane)
+    assert await process.wait() == -9
+    assert isinstance(runner.state(FIRST), Running)
+    await until_logged(runner, "up")
+    runner.terminate(FIRST)
+    assert (await runner.wait(FIRST)).code == 6
+
+
+async def test_only_the_start_before_is_kept(runner):
+    for attempt in range(3):
+        await ends(runner, shell("true", id=FIRST._replace(attempt=attempt)))
+    assert sorted(found.attempt for found in runner.known("uid-1")) == [1, 2]
+
+
+async def test_control_groups_go_with_their_container(runner):
+    await ends(runner, shell("true", id=ContainerId("group-test", "main", 0), memory=64 << 20))
+    async with asyncio.timeout(5):
+        while list(Path("/sys/fs/cgroup").glob("**/kubeopencode-group-test-main-0")):
+            await asyncio.sleep(0.05)

@@ -226,6 +226,7 @@ async def test_health_tells_what_is_missing_and_what_was_done(server, kube):
         assert (await session.get("/readyz")).status == 200
         text = await (await session.get("/metrics")).text()
     assert 'kubeopencode_requests_total{code="200",resource="configmaps",verb="list"}' in text
+    assert "kubeopencode_undecodable_objects 0.0" in text
     assert 'kubeopencode_reflector{source="configmaps/ns",what="lists"} 1.0' in text
     await stopped(found, task)
     await endpoint.close()
@@ -245,4 +246,27 @@ async def test_a_lost_answer_is_a_failed_reconcile_that_is_tried_again(server, k
     found.add(controller.Controller("c", reconcile, watches=[controller.Watch(SOURCE)]))
     task = asyncio.create_task(found.run())
     await until(lambda: len(attempts) == 2)
+    await stopped(found, task)
+
+
+async def test_a_replica_that_waits_for_its_turn_stops_at_once(server, kube):
+    async def held(request):
+        spec = {"holderIdentity": "another", "leaseDurationSeconds": 15}
+        return web.json_response({"metadata": {"name": "l", "resourceVersion": "1"}, "spec": spec})
+
+    server.routes["GET /apis/coordination.k8s.io/v1/namespaces/ns/leases/l"] = held
+    found = manager.Manager(kube, election=lease.Election(kube, meta.Key("ns", "l"), "me", interval=0.01))
+    found.store(SOURCE)
+    task = asyncio.create_task(found.run())
+    await until(lambda: any("leases" in request.path for request in server.seen))
+    assert not found.working
+    await stopped(found, task)
+
+
+async def test_a_collection_asked_for_too_late_is_an_error_of_ours(server, kube):
+    found = manager.Manager(kube)
+    task = asyncio.create_task(found.run())
+    await until(lambda: found.working)
+    with pytest.raises(RuntimeError, match="ask before `run`"):
+        found.store(SOURCE)
     await stopped(found, task)

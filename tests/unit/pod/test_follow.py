@@ -44,6 +44,8 @@ class Server:
             return self.status
         if path.endswith("/message"):
             return self.messages
+        if path.endswith("/children"):
+            return []
         return {"id": "ses_1", "title": "t", "cost": 0.5} if path.startswith("/session/") else []
 
     def post(self, path, body=None):

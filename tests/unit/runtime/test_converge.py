@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubeopencode.api import core, meta
 from kubeopencode.runtime import converge, difference
@@ -155,3 +157,33 @@ def test_these_are_no_differences(desired, live):
 )
 def test_these_are_differences(desired, live, patch):
     assert difference.merge_patch(desired, live) == patch
+
+
+def merged(live, patch):
+    """JSON merge patch, as RFC 7396 has it."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(live) if isinstance(live, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a", "1000m", "1"]),
+    lambda inner: (
+        st.lists(inner.filter(lambda value: value is not None), max_size=2)
+        | st.dictionaries(st.sampled_from(["a", "b", "limits"]), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+SPECS = st.fixed_dictionaries({"spec": st.dictionaries(st.sampled_from(["a", "b", "requests"]), VALUES, max_size=3)})
+
+
+@given(desired=SPECS, live=SPECS)
+def test_after_a_patch_nothing_differs(desired, live):
+    """So an object is written at most once for each change of what is wanted."""
+    assert difference.merge_patch(desired, merged(live, difference.merge_patch(desired, live))) == {}
