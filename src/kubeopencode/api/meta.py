@@ -58,7 +58,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def controller(self) -> OwnerReference | None:
         """The owner that manages this object, if it has one."""
-        return next((owner for owner in self.ownerReferences if owner.controller), None)
+        for owner in self.ownerReferences:
+            if owner.controller:
+                return owner
+        return None
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

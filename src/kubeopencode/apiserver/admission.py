@@ -129,11 +129,23 @@ def check(kind: Kind, obj: Json, old: Json | None) -> None:
         if not causes and kind.schema.deep_rules:
             causes += cel.check(kind.schema, obj, old)
     elif not kind.custom:
+        _check_types(kind, obj)
         causes += defaults.check(kind, obj, old)
     if causes:
         raise status.invalid(kind.kind, kind.group, str(meta.get("name", "")), causes)
     if kind.check is not None:
         kind.check(obj, old)
+
+
+def _check_types(kind: Kind, obj: Json) -> None:
+    """Refuse a built-in object that a typed server could not decode. Raises Failure 400."""
+    found: list[Cause] = []
+    for name, node in kind.schema.properties.items() if kind.schema else ():
+        if name in obj:
+            validation.validate(node, obj[name], name, found)
+    wrong = next((cause for cause in found if cause.reason == "FieldValueTypeInvalid"), None)
+    if wrong is not None:
+        raise status.bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {wrong}')
 
 
 def _new_finalizers(before: Json, meta: Json) -> list[Cause]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import cast
 
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.apiserver import cel, jsonpath, objects, schema, status
@@ -11,6 +11,7 @@ from kubeopencode.apiserver.builtins import CRDS
 from kubeopencode.apiserver.registry import Column, Kind, Registry, Scale
 from kubeopencode.apiserver.status import Cause
 from kubeopencode.apiserver.storage import Change, Place, Storage
+from kubeopencode.apiserver.watchhub import WatchHub
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
@@ -18,9 +19,10 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 class Definitions:
     """Keeps the registry in step with the stored CustomResourceDefinitions."""
 
-    def __init__(self, storage: Storage, registry: Registry) -> None:
+    def __init__(self, storage: Storage, registry: Registry, hub: WatchHub) -> None:
         self._storage = storage
         self._registry = registry
+        self._hub = hub
         for _, record in list(storage.walk(CRDS)):
             self._install(objects.decode(record.raw))
         storage.listen(self._changed)
@@ -31,6 +33,7 @@ class Definitions:
         crd = objects.decode(change.record.raw)
         if change.removed:
             self._registry.remove(collection(crd))
+            self._hub.close_collection(collection(crd))
         else:
             self._install(crd)
 
@@ -70,7 +73,7 @@ def _kind(spec: Json, version: Json, stored: str) -> Kind:
         categories=tuple(names.get("categories") or ()),
         status="status" in subresources,
         generation=True,
-        scale=None if not isinstance(scale, dict) else _scale(dict[str, Any](scale)),
+        scale=None if not isinstance(scale, dict) else _scale(cast(Json, scale)),
         fields=tuple(field["jsonPath"].lstrip(".") for field in objects.items(version, "selectableFields")),
         schema=schema.compile_root(objects.section(objects.section(version, "schema"), "openAPIV3Schema")),
         columns=tuple(_column(column) for column in objects.items(version, "additionalPrinterColumns")),

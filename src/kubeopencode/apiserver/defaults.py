@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from kubeopencode.api.meta import Json
 from kubeopencode.apiserver import objects, status
@@ -66,8 +66,8 @@ def _pod_spec(spec: Json, restart: str = "Always") -> None:
         _container(container)
     for volume in objects.items(spec, "volumes"):
         for source in ("configMap", "secret", "projected", "downwardAPI"):
-            if isinstance(volume.get(source), dict):
-                volume[source].setdefault("defaultMode", 420)
+            if source in volume:
+                objects.section(volume, source).setdefault("defaultMode", 420)
 
 
 def _container(container: Json) -> None:
@@ -81,9 +81,9 @@ def _container(container: Json) -> None:
     for port in objects.items(container, "ports"):
         port.setdefault("protocol", "TCP")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = container.get(name)
-        if not isinstance(probe, dict):
+        if name not in container:
             continue
+        probe = objects.section(container, name)
         for field, value in _PROBE:
             probe.setdefault(field, value)
         http = objects.section(probe, "httpGet")
@@ -173,7 +173,7 @@ def _secret(obj: Json) -> None:
     texts = obj.pop("stringData", None)
     if isinstance(texts, dict):
         held = obj.setdefault("data", {})
-        for name, value in dict[str, Any](texts).items():
+        for name, value in cast(Json, texts).items():
             held[name] = base64.b64encode(str(value).encode()).decode()
     obj.setdefault("type", "Opaque")
 

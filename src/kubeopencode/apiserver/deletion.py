@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from kubeopencode.api.meta import Json
 from kubeopencode.apiserver import conversion, objects, status
-from kubeopencode.apiserver.builtins import NAMESPACES, PODS
+from kubeopencode.apiserver.builtins import CRDS, NAMESPACES, PODS
 from kubeopencode.apiserver.selectors import Selector
-from kubeopencode.apiserver.storage import Storage
+from kubeopencode.apiserver.storage import Place, Storage
 from kubeopencode.apiserver.writes import Target, finished
 
 FOREGROUND = "foregroundDeletion"
@@ -30,7 +30,7 @@ class DeleteOptions:
 
 def read_options(body: Any, query: dict[str, str]) -> DeleteOptions:
     """The options of a request, from its body or its query. Raises Failure 400."""
-    given: Json = dict(body) if isinstance(body, dict) else {}
+    given = cast(Json, body) if isinstance(body, dict) else {}
     seconds = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     try:
         grace = None if seconds in (None, "") else int(str(seconds))
@@ -72,6 +72,8 @@ class Deleter:
         if finished(target.kind, obj):
             if options.propagation == "Orphan":
                 self.orphan(record.uid)
+            if target.kind.collection == CRDS:
+                self._purge(obj)
             self._storage.remove(target.place, conversion.keep(target.kind, obj))
             return obj, True
         if meta != before:
@@ -99,6 +101,13 @@ class Deleter:
         if target.kind.collection == NAMESPACES and objects.items(objects.section(obj, "spec"), "finalizers"):
             obj.setdefault("status", {})["phase"] = "Terminating"
             meta["deletionGracePeriodSeconds"] = 0
+
+    def _purge(self, crd: Json) -> None:
+        """Remove the objects of a kind that is about to disappear, finalizers or not: nobody could serve them."""
+        spec = objects.section(crd, "spec")
+        collection = f"{spec['group']}/{objects.section(spec, 'names')['plural']}"
+        for key, record in list(self._storage.walk(collection)):
+            self._storage.remove(Place(collection, key), objects.decode(record.raw))
 
     def orphan(self, uid: str) -> None:
         """Take this owner out of all objects that name it."""

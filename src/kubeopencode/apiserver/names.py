@@ -95,8 +95,10 @@ def check_metadata(collection: str, meta: Json) -> list[Cause]:
 
 def _qualified(key: str) -> str:
     prefix, slash, name = key.rpartition("/")
-    if slash and (not prefix or (complaint := _subdomain(prefix))):
-        return "prefix part must be non-empty" if not prefix else f"prefix part {complaint}"
+    if slash and not prefix:
+        return "prefix part must be non-empty"
+    if slash and (complaint := _subdomain(prefix)):
+        return f"prefix part {complaint}"
     if not name:
         return "name part must be non-empty"
     if len(name) > 63:

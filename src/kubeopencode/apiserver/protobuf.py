@@ -82,7 +82,20 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
     "Preconditions": {1: ("uid", "s"), 2: ("resourceVersion", "s")},
 }  # fmt: skip
 _KINDS = frozenset(
-    ["Namespace", "ConfigMap", "Secret", "ServiceAccount", "Service", "Deployment", "Job", "Pod", "SelfSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview", "DeleteOptions"]
+    [
+        "Namespace",
+        "ConfigMap",
+        "Secret",
+        "ServiceAccount",
+        "Service",
+        "Deployment",
+        "Job",
+        "Pod",
+        "SelfSubjectAccessReview",
+        "SelfSubjectRulesReview",
+        "SelfSubjectReview",
+        "DeleteOptions",
+    ]
 )
 _TYPE_META = {1: ("apiVersion", "s"), 2: ("kind", "s")}
 _KEPT_EMPTY = frozenset(("spec", "metadata"))
@@ -101,7 +114,7 @@ def decode(raw: bytes) -> Json:
         if name not in _KINDS:
             raise status.Failure(
                 415,
-                f"the body of the request was in an unknown format - application/vnd.kubernetes.protobuf of {name or '?'}; "
+                f"the body of the request was in an unknown format - application/vnd.kubernetes.protobuf of {name}; "
                 "send JSON, as kubectl create -f and kubectl apply do",
             )
         return {**kind, **_message(name, bytes(envelope.get(2, b"")), _MESSAGES[name])}

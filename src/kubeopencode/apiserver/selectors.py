@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from kubeopencode.api.meta import Key
-from kubeopencode.apiserver import status
+from kubeopencode.api.meta import Json, Key
+from kubeopencode.apiserver import objects, status
 
 _TOKEN = re.compile(r"\s*(?:(!=|==|=|!|\(|\)|,|<|>)|([^\s!=(),<>]+))")
 
@@ -92,9 +91,11 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
     return _Parser(text).clauses()
 
 
-def from_label_selector(selector: Any) -> tuple[Requirement, ...]:
+def from_label_selector(selector: Json) -> tuple[Requirement, ...]:
     """The clauses of a `metav1.LabelSelector` object."""
-    found = [Requirement(key, "in", frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()]
+    found = [
+        Requirement(key, "in", frozenset((value,))) for key, value in objects.section(selector, "matchLabels").items()
+    ]
     operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
     for expression in selector.get("matchExpressions") or ():
         values = frozenset(expression.get("values") or ())
@@ -171,7 +172,3 @@ class _Parser:
                 return frozenset(values or {""})
             elif text != ",":
                 raise self._bad(text)
-
-
-Matcher = Callable[[Key, Mapping[str, str], Mapping[str, str]], bool]
-"""Anything that answers like `Selector.matches`."""

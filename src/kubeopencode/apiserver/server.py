@@ -1,4 +1,4 @@
-"""The embedded API server: storage, kinds, routes and listeners put together. The only module here that opens sockets."""
+"""The embedded API server: storage, kinds, routes and listeners put together. Only this module opens sockets."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ApiServer:
                 storage.index(kind.collection, kind.fields)
         self._registry = Registry(kinds)
         self._hub = WatchHub(storage)
-        crds.Definitions(storage, self._registry)
+        crds.Definitions(storage, self._registry, self._hub)
         deleter = Deleter(storage)
         self._writer = Writer(storage, self._registry.stored)
         self._collector = Collector(storage, self._registry, deleter)
@@ -101,11 +101,10 @@ class ApiServer:
         """Listen on a socket that only this user may open. Raises AddressInUseError when a server answers there."""
         if await _answers(path):
             raise AddressInUseError(f"{path}: another server listens on this socket; stop it or choose another path")
-        path.unlink(missing_ok=True)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_room(path)
         site = web.UnixSite(self._runner, str(path))
         await site.start()
-        path.chmod(0o600)
+        await asyncio.to_thread(path.chmod, 0o600)
 
     async def listen_tcp(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> int:
         """Listen on TCP and return the port, which the system chooses for 0. Raises AddressInUseError."""
@@ -133,12 +132,17 @@ class ApiServer:
 def _request(
     message: RawRequestMessage,
     payload: StreamReader,
-    protocol: web.RequestHandler[web.BaseRequest],
+    protocol: web.RequestHandler,
     writer: AbstractStreamWriter,
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+
+def _make_room(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 async def _answers(path: Path) -> bool:

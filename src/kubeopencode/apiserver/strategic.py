@@ -48,7 +48,7 @@ def _field(node: Schema | None, old: Any, new: Any, order: Any) -> Any:
     if not isinstance(new, list) or node is None or "merge" not in node.strategy:
         return new
     values = cast("list[Any]", new)
-    present = cast("list[Any]", old) if isinstance(old, list) else []
+    present: list[Any] = cast("list[Any]", old) if isinstance(old, list) else []
     if node.merge_key:
         merged = _list(node, present, values)
     else:
@@ -60,14 +60,14 @@ def _list(node: Schema, old: list[Any], new: list[Any]) -> list[Any]:
     key = node.merge_key
     if any(isinstance(item, dict) and cast(Json, item) == {"$patch": "replace"} for item in new):
         return [item for item in new if item != {"$patch": "replace"}]
-    merged = list(old)
+    merged: list[Any] = list(old)
     for item in new:
         if not isinstance(item, dict) or key not in item:
             raise status.bad_request(f"map: {status.shown(item)} does not contain declared merge key: {key}")
         change = cast(Json, item)
-        position = next((i for i, held in enumerate(merged) if held.get(key) == change[key]), None)
+        position = next((i for i, held in enumerate(merged) if objects.at(held, (key,)) == change[key]), None)
         if change.get("$patch") == "delete":
-            merged = [held for held in merged if held.get(key) != change[key]]
+            merged = [held for held in merged if objects.at(held, (key,)) != change[key]]
         elif position is None:
             merged.append(merge(node.items, {}, change))
         else:
@@ -77,11 +77,15 @@ def _list(node: Schema, old: list[Any], new: list[Any]) -> list[Any]:
 
 def _sorted(values: Any, order: Any, key: str) -> list[Any]:
     found = cast("list[Any]", values)
-    wanted = [item.get(key) if key and isinstance(item, dict) else item for item in cast("list[Any]", order)]
+    wanted: list[Any] = [_named(item, key) for item in cast("list[Any]", order)]
 
     def rank(pair: tuple[int, Any]) -> tuple[int, int]:
         index, item = pair
-        name = cast(Json, item).get(key) if key and isinstance(item, dict) else item
+        name = _named(item, key)
         return (wanted.index(name), index) if name in wanted else (len(wanted), index)
 
     return [item for _, item in sorted(enumerate(found), key=rank)]
+
+
+def _named(item: Any, key: str) -> Any:
+    return cast(Json, item).get(key) if key and isinstance(item, dict) else item

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.apiserver import admission, conversion, fields, objects, status
@@ -147,15 +147,14 @@ def check_body(target: Target, body: Any) -> Json:
     kind = target.kind
     if not isinstance(body, dict):
         raise status.bad_request("the body of the request is not a JSON object")
-    obj: Json = dict[str, Any](body)
-    meta = objects.metadata(body)
+    obj = cast(Json, body)
+    meta = objects.metadata(obj)
     api_version, name = obj.setdefault("apiVersion", kind.api_version), obj.setdefault("kind", kind.kind)
     if api_version != kind.api_version or name != kind.kind:
         raise status.bad_request(
             f"the API version and kind in the data ({api_version}, Kind={name}) do not match the expected API version "
             f"and kind ({kind.api_version}, Kind={kind.kind})"
         )
-    body.update(apiVersion=api_version, kind=name)
     namespace = meta.get("namespace")
     if kind.namespaced and namespace and namespace != target.namespace:
         raise status.bad_request(

@@ -168,7 +168,7 @@ def build(runner: manager.Manager, books: library.Library, recorder: events.Even
     pods = runner.store(PODS)
     books.tasks.add_index(BY_AGENT, library.unfinished_by_agent)
     books.tasks.add_index(BY_TEMPLATE, library.waiting_by_template)
-    made = (converge.Kind(core.CONFIGMAPS), converge.Kind(core.PODS, converge.Policy.ONCE))
+    made = (converge.Kind(core.CONFIGMAPS, fresh=True), converge.Kind(core.PODS, converge.Policy.ONCE, fresh=True))
     converger = converge.Converger(runner.client, made, uid_label=names.LABEL_TASK_UID)
     tasks = TaskController(runner.client, books, pods, converger, recorder, runner.clock)
 

@@ -33,6 +33,8 @@ class Kind:
 
     resource: meta.Resource[Any]
     policy: Policy = Policy.MERGE
+    fresh: bool = False
+    """Usually absent, so it is created at once and read only when the name is taken: one request in place of two."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,12 @@ class Converger:
     async def _one(self, owner: Owner, kind: Kind, body: meta.Json, changes: Changes) -> None:
         key = _key(kind, body)
         ref = Ref(kind.resource.kind, key)
-        live = await self._read(kind, key)
+        live = None if kind.fresh else await self._read(kind, key)
         if live is None:
             if await self._create(kind, body):
                 changes.created.append(ref)
                 return
-            # Somebody was faster; see who.
+            # It is there, or somebody was faster; see who.
             live = await self._read(kind, key)
             if live is None:
                 raise NameConflict(ref, "an object that was there a moment ago", leaving=True)
