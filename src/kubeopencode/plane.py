@@ -41,7 +41,7 @@ class PlaneSettings:
     port: int = 0
     isolation: str = "bubblewrap"
     share: tuple[Path, ...] = ()
-    """Folders of this machine that Pods may mount as hostPath."""
+    """Folders of this machine that Pods may mount as hostPath, besides `workspaces` in the data folder."""
 
 
 class Plane:
@@ -107,6 +107,7 @@ class Plane:
             opencode=programs.opencode(),
             catalogue=images,
             isolation=wanted.isolation,
+            share=(wanted.data / "workspaces", *wanted.share),
             refusal=gateway.KubeletError,
         )
 

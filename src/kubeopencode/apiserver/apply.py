@@ -56,11 +56,11 @@ def merge(kind: Kind, live: Json, config: Json, options: Options) -> Json:
     disputed = _disputed(kind, live, config, wanted, others)
     if disputed and not options.force:
         raise _conflict(disputed)
-    before = own.get("fieldsV1", {}) if own else {}
+    before = objects.section(own, "fieldsV1")
     merged = _merge(kind.schema, objects.clone(live), _applicable(kind, config, options))
     dropped = fields.subtract(before, wanted)
     for known in others:
-        dropped = _without(dropped, known.get("fieldsV1") or {})
+        dropped = _without(dropped, objects.section(known, "fieldsV1"))
     _remove(kind.schema, merged, dropped)
     kept = [_yield(known, disputed) for known in others]
     meta = objects.metadata(merged)
@@ -85,7 +85,7 @@ def _disputed(
     found: list[tuple[Json, tuple[str, ...]]] = []
     paths = [path for path in fields.leaves(wanted) if path[-1] != "." and not path[-1].startswith("v:")]
     for known in others:
-        owned = known.get("fieldsV1") or {}
+        owned = objects.section(known, "fieldsV1")
         for path in paths:
             if fields.holds(owned, path):
                 mine = fields.value_at(kind.schema, config, path)
@@ -120,7 +120,7 @@ def _conflict(disputed: list[tuple[Json, tuple[str, ...]]]) -> status.Failure:
 
 
 def _yield(known: Json, disputed: list[tuple[Json, tuple[str, ...]]]) -> Json:
-    owned = known.get("fieldsV1") or {}
+    owned = objects.section(known, "fieldsV1")
     for loser, path in disputed:
         if loser is known:
             lost: Json = {}

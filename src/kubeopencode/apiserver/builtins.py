@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kubeopencode.apiserver import builtin_types
 from kubeopencode.apiserver.registry import Kind, Scale
 
@@ -78,7 +80,7 @@ def kinds() -> tuple[Kind, ...]:
     return (*(_row(line.split()) for line in _TABLE.split("\n") if line), *_events())
 
 
-def _row(words: list[str]) -> Kind:
+def _row(words: Sequence[str]) -> Kind:
     api_version, name, plural, short, flags = words
     group, _, version = api_version.rpartition("/")
     return Kind(

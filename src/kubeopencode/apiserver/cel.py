@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 def _is_sorted(values: Any) -> bool:
     found = [_plain(value) for value in _plain(values)]
-    return all(left <= right for left, right in zip(found, found[1:], strict=False))
+    return all(left <= right for left, right in itertools.pairwise(found))
 
 
 def _sum(values: Any) -> Any:

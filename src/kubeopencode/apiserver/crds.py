@@ -38,7 +38,7 @@ class Definitions:
             self._install(crd)
 
     def _install(self, crd: Json) -> None:
-        kinds = [served for served in kinds_of(crd) if served is not None]
+        kinds = kinds_of(crd)
         if kinds:
             self._registry.install(kinds)
             self._storage.index(kinds[0].collection, kinds[0].fields)

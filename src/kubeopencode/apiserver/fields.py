@@ -139,9 +139,8 @@ def subtract(left: Json, right: Json) -> Json:
     for name, child in left.items():
         if name not in right:
             made[name] = child
-        elif right[name] and child:
-            if rest := subtract(child, right[name]):
-                made[name] = rest
+        elif right[name] and child and (rest := subtract(child, right[name])):
+            made[name] = rest
     return made
 
 

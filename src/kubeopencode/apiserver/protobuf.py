@@ -40,7 +40,8 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
         10: ("externalName", "s"),
     },
     "ServicePort": {
-        1: ("name", "s"), 2: ("protocol", "s"), 3: ("port", "i"), 4: ("targetPort", "IntOrString"), 5: ("nodePort", "i"),
+        1: ("name", "s"), 2: ("protocol", "s"), 3: ("port", "i"), 4: ("targetPort", "IntOrString"),
+        5: ("nodePort", "i"),
     },
     "IntOrString": {1: ("type", "i"), 2: ("int", "i"), 3: ("str", "s")},
     "Deployment": {1: ("metadata", _META), 2: ("spec", "DeploymentSpec")},
@@ -49,12 +50,14 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
     "PodTemplate": {1: ("metadata", _META), 2: ("spec", "PodSpec")},
     "Job": {1: ("metadata", _META), 2: ("spec", "JobSpec")},
     "JobSpec": {
-        1: ("parallelism", "i"), 2: ("completions", "i"), 3: ("activeDeadlineSeconds", "i"), 6: ("template", "PodTemplate"),
+        1: ("parallelism", "i"), 2: ("completions", "i"), 3: ("activeDeadlineSeconds", "i"),
+        6: ("template", "PodTemplate"),
         7: ("backoffLimit", "i"), 8: ("ttlSecondsAfterFinished", "i"),
     },
     "Pod": {1: ("metadata", _META), 2: ("spec", "PodSpec")},
     "PodSpec": {
-        2: ("containers", "Container+"), 3: ("restartPolicy", "s"), 8: ("serviceAccountName", "s"), 10: ("nodeName", "s"),
+        2: ("containers", "Container+"), 3: ("restartPolicy", "s"), 8: ("serviceAccountName", "s"),
+        10: ("nodeName", "s"),
     },
     "Container": {
         1: ("name", "s"), 2: ("image", "s"), 3: ("command", "s+"), 4: ("args", "s+"), 5: ("workingDir", "s"),

@@ -49,10 +49,11 @@ def _field(node: Schema | None, old: Any, new: Any, order: Any) -> Any:
         return new
     values = cast("list[Any]", new)
     present: list[Any] = cast("list[Any]", old) if isinstance(old, list) else []
+    merged: list[Any]
     if node.merge_key:
         merged = _list(node, present, values)
     else:
-        merged = present + [value for value in values if value not in present]
+        merged = [*present, *(value for value in values if value not in present)]
     return _sorted(merged, order, node.merge_key) if order else merged
 
 

@@ -85,12 +85,22 @@ def follow(server: plain.Door, found: Any, *, stay: bool, tail: int | None = Non
         query["follow"] = "true"
     if tail is not None:
         query["tailLines"] = str(tail)
-    path = POD.path(status.get("podNamespace") or found["metadata"]["namespace"], pod, "log")
-    try:
-        for line in server.lines(path, query):
-            yield line.decode(errors="replace").rstrip("\n")
-    except errors.NotFound:
-        raise click.ClickException(f'the Pod "{pod}" is gone, and its words with it') from None
+    namespace = found["metadata"]["namespace"]
+    path = POD.path(status.get("podNamespace") or namespace, pod, "log")
+    while True:
+        try:
+            for line in server.lines(path, query):
+                yield line.decode(errors="replace").rstrip("\n")
+        except errors.NotFound:
+            raise click.ClickException(f'the Pod "{pod}" is gone, and its words with it') from None
+        except errors.BadRequest:
+            # The container has not started yet, or never will.
+            now = server.request("GET", TASK.path(namespace, found["metadata"]["name"]))
+            if not stay or phase(now) in FINISHED:
+                raise click.ClickException(f"the agent has said nothing: {why(now)}") from None
+            time.sleep(0.1)
+        else:
+            return
 
 
 def exit_code(found: Any) -> int:

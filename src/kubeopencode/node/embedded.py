@@ -54,6 +54,8 @@ class NodeSettings:
     cluster_domain: str = "cluster.local"
     name: str = "local"
     runner: Runner | None = None
+    share: tuple[Path, ...] = ()
+    """Folders of this machine that Pods may mount as hostPath."""
     refusal: type[Exception] = gateway.KubeletError
     """What `gateway` raises when it cannot do what was asked."""
 
@@ -125,7 +127,7 @@ class Node:
     def _make_kubelet(self, root: Path) -> pods.Kubelet:
         settings = self._settings
         images = catalogue.Catalogue(settings.data / "programs", settings.opencode, settings.catalogue)
-        launcher = launching.Launcher(self._client, images, settings.data / "volumes", settings.name)
+        launcher = launching.Launcher(self._client, images, settings.data / "volumes", settings.name, settings.share)
         parts = pods.Parts(
             self._client,
             self._runner,

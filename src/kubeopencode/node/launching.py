@@ -5,6 +5,7 @@ Reads ConfigMaps, Secrets and claims through the API; starts nothing.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ class Home:
     directory: Path
     ip: str
     volumes: dict[str, Path] | None = None
+    refreshed_at: float = 0.0
 
     @property
     def hosts(self) -> Path:
@@ -42,6 +44,7 @@ class Launcher:
     catalogue: catalogue.Catalogue
     claims: Path
     node: str
+    shared: tuple[Path, ...] = ()
 
     async def launch(self, pod: core.Pod, container: core.Container, attempt: int, home: Home) -> Launch:
         """All that a container needs to start.
@@ -69,6 +72,14 @@ class Launcher:
             memory=int(environment.quantity(container.resources.limits.get("memory", 0))),
         )
 
+    async def refresh(self, pod: core.Pod, home: Home) -> None:
+        """Bring changed ConfigMaps and Secrets to the volumes of a running Pod; what cannot be had stays as it was."""
+        maps, secrets, _ = volumes.wanted(pod.spec)
+        sources = await self._sources(pod.metadata.namespace, maps, secrets)
+        context = volumes.Context(pod, sources, environment.Place(self.node, home.ip), home.directory.joinpath)
+        with contextlib.suppress(volumes.VolumeError):
+            volumes.refresh(context, home.directory / "volumes")
+
     def _base(self, pod: core.Pod, image: catalogue.Image, home: Home) -> dict[str, str]:
         base = {"PATH": catalogue.PATH, "HOME": sandbox.HOME, "HOSTNAME": hostname(pod), LISTEN: home.ip}
         return {**base, **image.env}
@@ -77,7 +88,7 @@ class Launcher:
         maps, secrets, claims = volumes.wanted(pod.spec)
         sources = await self._sources(pod.metadata.namespace, maps, secrets)
         directories = {name: await self._claim(pod.metadata.namespace, name) for name in claims}
-        context = volumes.Context(pod, sources, place, directories.__getitem__)
+        context = volumes.Context(pod, sources, place, directories.__getitem__, self.shared)
         return volumes.materialise(context, home.directory / "volumes")
 
     async def _claim(self, namespace: str, name: str) -> Path:

@@ -34,6 +34,8 @@ from kubeopencode.node.runner import ContainerId, Exited, Runner, RunnerError, R
 from kubeopencode.runtime import clock, events, outcome, store
 
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+REFRESH_SECONDS = 60.0
+"""How often mounted ConfigMaps and Secrets follow their objects, as a kubelet's sync period."""
 CLOSE_SECONDS = 2.0
 """How long containers may take to end when the whole plane goes down."""
 MESSAGE_FROM_LOG = 2048
@@ -155,7 +157,19 @@ class Kubelet:
             return outcome.Done()
         if late is not None and not ending:
             plan.wake(late)
+        if plan.initialized and not plan.over and volumes.refreshable(pod.spec):
+            plan.wake(await self._refresh(pod, resident.home))
         return outcome.Done() if plan.later is None else outcome.Later(plan.later)
+
+    async def _refresh(self, pod: core.Pod, home: launching.Home) -> float:
+        """Bring changed configuration to a running Pod once a minute; seconds until the next time."""
+        now = self._parts.time.monotonic()
+        if home.refreshed_at == 0.0:
+            home.refreshed_at = now
+        elif now - home.refreshed_at >= REFRESH_SECONDS:
+            home.refreshed_at = now
+            await self._parts.launcher.refresh(pod, home)
+        return home.refreshed_at + REFRESH_SECONDS - now
 
     async def _advance(self, pod: core.Pod, resident: Resident, *, ending: bool) -> life.Plan:
         """Look, decide and act until there is nothing to start at once."""

@@ -12,6 +12,8 @@ from kubeopencode.kube import client, errors
 from kubeopencode.node import addresses, hosts, podstatus, probing, proxy
 from kubeopencode.runtime import events, outcome, store
 
+REFUSED_SECONDS = 10.0
+"""When to try again to listen where another program does."""
 MANAGED = "kubeopencode.io/endpoints"
 
 
@@ -72,10 +74,9 @@ class Services:
         subsets = self._subsets(service) if service.spec.selector else self._declared(key)
         if service.spec.selector:
             await self._write(service, subsets)
-        if service.spec.clusterIP != "None":
-            self._serve(service, subsets)
+        served = service.spec.clusterIP == "None" or self._serve(service, subsets)
         self._parts.changed()
-        return outcome.Done()
+        return outcome.Done() if served else outcome.Later(REFUSED_SECONDS)
 
     async def _give_address(self, service: core.Service) -> None:
         self.recall()
@@ -84,7 +85,8 @@ class Services:
         key = service.metadata.key
         await self._parts.connection.patch(core.SERVICES, key.name, body, key.namespace)
 
-    def _serve(self, service: core.Service, subsets: tuple[core.EndpointSubset, ...]) -> None:
+    def _serve(self, service: core.Service, subsets: tuple[core.EndpointSubset, ...]) -> bool:
+        """Have the proxy serve every TCP port; False if another program is in the way of one."""
         fronts: dict[proxy.Address, tuple[proxy.Address, ...]] = {}
         for port in service.spec.ports:
             if port.protocol == "TCP":
@@ -92,10 +94,12 @@ class Services:
         key = service.metadata.key
         self._proxy.withdraw(self._fronts.get(key, set()) - set(fronts))
         self._fronts[key] = set(fronts)
-        for front, why in self._proxy.serve(fronts).items():
+        refused = self._proxy.serve(fronts)
+        for front, why in refused.items():
             subject = events.Subject.of(core.SERVICES, service)
             note = f"spec.ports: {front.port} cannot be served on {front.ip}: {why}"
             self._parts.recorder.record(subject, events.WARNING, "ProxyFailed", note)
+        return not refused
 
     async def _write(self, service: core.Service, subsets: tuple[core.EndpointSubset, ...]) -> None:
         key = service.metadata.key

@@ -135,6 +135,7 @@ def spawn(spec: dict[str, Any], outputs: tuple[int, int], status: int) -> int:
         for target, source in enumerate(sources):
             os.dup2(source, target)
         os.closerange(len(sources), 256)
+        os.setsid()
         os.chdir(spec["cwd"])
         for procs in spec.get("cgroups", ()):
             with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as file:

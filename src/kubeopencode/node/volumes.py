@@ -16,7 +16,7 @@ from kubeopencode.api import core, volumes
 from kubeopencode.node import environment
 from kubeopencode.node.runner import Mount
 
-UNSUPPORTED = ("hostPath", "csi", "ephemeral", "image", "nfs")
+UNSUPPORTED = ("csi", "ephemeral", "image", "nfs")
 
 
 class VolumeError(Exception):
@@ -25,12 +25,17 @@ class VolumeError(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """What volumes are made from. `claim` gives the directory of a PersistentVolumeClaim or raises `VolumeError`."""
+    """What volumes are made from.
+
+    `claim` gives the directory of a PersistentVolumeClaim or raises `VolumeError`; `shared` are the only folders of
+    this machine that a hostPath may name.
+    """
 
     pod: core.Pod
     sources: environment.Sources
     place: environment.Place
     claim: Callable[[str], Path]
+    shared: tuple[Path, ...] = ()
 
 
 def wanted(spec: core.PodSpec) -> tuple[set[str], set[str], set[str]]:
@@ -51,6 +56,23 @@ def materialise(context: Context, root: Path) -> dict[str, Path]:
     """The directory of each volume of a Pod; what exists already stays as it is. Raises `VolumeError`."""
     root.mkdir(parents=True, exist_ok=True)
     return {volume.name: _one(context, volume, root / volume.name) for volume in context.pod.spec.volumes}
+
+
+def refresh(context: Context, root: Path) -> None:
+    """Bring ConfigMaps and Secrets that have changed to their volumes, file by file. Raises `VolumeError`.
+
+    The directory stays the same one, because running containers have it mounted; what they mounted by subPath keeps
+    its content, as with a kubelet.
+    """
+    for volume in context.pod.spec.volumes:
+        home = root / volume.name
+        if _copied(volume) and home.is_dir():
+            _update(list(_files(context, volume)), home)
+
+
+def refreshable(spec: core.PodSpec) -> bool:
+    """Whether a Pod has volumes whose content can change."""
+    return any(_copied(volume) for volume in spec.volumes)
 
 
 def mounts(pod: core.Pod, container: core.Container, found: Mapping[str, Path], env: Mapping[str, str]) -> list[Mount]:
@@ -87,8 +109,12 @@ def remove(directory: Path) -> None:
 def _fixed(volume: core.Volume) -> bool:
     """Whether Kubernetes mounts this kind of volume read-only whatever the Pod says."""
     claim = volume.persistentVolumeClaim
-    fixed = (volume.configMap, volume.secret, volume.projected, volume.downwardAPI)
-    return any(source is not None for source in fixed) or bool(claim and claim.readOnly)
+    return _copied(volume) or bool(claim and claim.readOnly)
+
+
+def _copied(volume: core.Volume) -> bool:
+    sources = (volume.configMap, volume.secret, volume.projected, volume.downwardAPI)
+    return any(source is not None for source in sources)
 
 
 def _one(context: Context, volume: core.Volume, home: Path) -> Path:
@@ -97,6 +123,8 @@ def _one(context: Context, volume: core.Volume, home: Path) -> Path:
             raise VolumeError(f'volume "{volume.name}": {kind} is not supported by this node; use a PVC or an emptyDir')
     if volume.persistentVolumeClaim:
         return context.claim(volume.persistentVolumeClaim.claimName)
+    if volume.hostPath is not None:
+        return _host_path(volume, context.shared)
     if home.exists():
         return home
     files = list(_files(context, volume))
@@ -106,6 +134,23 @@ def _one(context: Context, volume: core.Volume, home: Path) -> Path:
         return home
     _publish(files, home)
     return home
+
+
+def _host_path(volume: core.Volume, shared: tuple[Path, ...]) -> Path:
+    """A folder of this machine, if its owner shares it. Links are followed first: where they lead is what counts."""
+    assert volume.hostPath is not None
+    path = Path(str(volume.hostPath.get("path", ""))).resolve()
+    if not any(path.is_relative_to(folder.resolve()) for folder in shared):
+        listed = ", ".join(str(folder) for folder in shared) or "none"
+        raise VolumeError(
+            f'volume "{volume.name}": hostPath {path} is not shared with Pods; shared are: {listed}. '
+            "Start the plane with --share FOLDER to share another"
+        )
+    if volume.hostPath.get("type") == "DirectoryOrCreate":
+        path.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        raise VolumeError(f'volume "{volume.name}": hostPath {path} does not exist')
+    return path
 
 
 @dataclass(frozen=True)
@@ -195,16 +240,40 @@ def _publish(files: list[_File], home: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     for file in files:
-        path = PurePosixPath(file.path)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise VolumeError(f'path "{file.path}" is not a relative path without ".."')
-        target = scratch / path
+        target = scratch / _relative(file.path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(file.content)
-        target.chmod(file.mode & 0o777)
+        _write(file, target)
     scratch.rename(home)
+
+
+def _update(files: list[_File], home: Path) -> None:
+    """Replace what differs and remove what is gone."""
+    wanted = {_relative(file.path): file for file in files}
+    for path in [found for found in home.rglob("*") if found.is_file()]:
+        if PurePosixPath(path.relative_to(home)) not in wanted:
+            path.unlink()
+    for path, file in wanted.items():
+        target = home / path
+        if target.is_file() and target.read_bytes() == file.content:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{target.name}.new")
+        _write(file, scratch)
+        scratch.replace(target)
+
+
+def _write(file: _File, target: Path) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(file.content)
+    target.chmod(file.mode & 0o777)
+
+
+def _relative(path: str) -> PurePosixPath:
+    found = PurePosixPath(path)
+    if found.is_absolute() or ".." in found.parts or not found.parts:
+        raise VolumeError(f'path "{path}" is not a relative path without ".."')
+    return found
 
 
 def _inside(volume: Path, sub: str) -> Path:

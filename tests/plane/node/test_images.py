@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kubeopencode.api import core
 from kubeopencode.api.meta import Key
 from kubeopencode.apiserver.gateway import ExecRequest, KubeletError, LogRequest
 from kubeopencode.node import programs
@@ -82,3 +83,21 @@ async def test_what_cannot_be_served_is_refused_in_words(plane):
     pieces = plane.node.gateway.logs(LogRequest(Key("default", "over"), previous=True))
     with pytest.raises(KubeletError, match="previous terminated container"):
         await anext(pieces)
+
+
+@pytest.mark.skipif(programs.opencode() is None, reason="the OpenCode binary is not installed here")
+async def test_two_opencode_servers_share_a_port_and_end_at_once_when_asked(plane_with_opencode):
+    plane = plane_with_opencode
+    probe = {"httpGet": {"path": "/global/health", "port": 4096}, "periodSeconds": 1, "failureThreshold": 30}
+    serve = "HOME=/tmp exec /opt/kubeopencode/opencode serve --port 4096 --hostname $KUBEOPENCODE_LISTEN"
+    env = [{"name": name, "value": "1"} for name in ("OPENCODE_DISABLE_MODELS_FETCH", "npm_config_offline")]
+    main = work("kubeopencode-agent-devbox", command=["sh", "-c", serve], startupProbe=probe, env=env)
+    for name in ("first", "second"):
+        await plane.pod(name, main=main, volumes=VOLUMES, restartPolicy="Always", terminationGracePeriodSeconds=30)
+    for name in ("first", "second"):
+        await plane.until(core.PODS, name, lambda pod: any(
+            found.type == "Ready" and found.status == "True" for found in pod.status.conditions
+        ))  # fmt: skip
+        await plane.client.delete(core.PODS, name, "default")
+    for name in ("first", "second"):
+        await plane.until_gone(core.PODS, name)

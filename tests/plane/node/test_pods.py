@@ -223,7 +223,7 @@ async def test_containers_of_pods_that_are_gone_are_ended_by_a_new_node(plane):
 async def test_a_host_path_is_refused(plane):
     await plane.pod("host", "true", volumes=[{"name": "h", "hostPath": {"path": "/"}}])
 
-    await plane.until(core.PODS, "host", waiting("ContainerCreating", "hostPath is not supported"))
+    await plane.until(core.PODS, "host", waiting("ContainerCreating", "is not shared with Pods"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks for root inside, to see it refused")

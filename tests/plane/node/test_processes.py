@@ -9,7 +9,7 @@ import pytest
 
 from kubeopencode.node import logs
 from kubeopencode.node.processes import ProcessRunner
-from kubeopencode.node.runner import ContainerId, ExecRequest, Exited, Identity, Launch, Mount, Running
+from kubeopencode.node.runner import ContainerId, ExecRequest, Exited, Identity, Launch, Mount, RunnerError, Running
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 FIRST = ContainerId("uid-1", "main", 0)
@@ -231,3 +231,32 @@ async def test_control_groups_go_with_their_container(runner):
     async with asyncio.timeout(5):
         while list(Path("/sys/fs/cgroup").glob("**/kubeopencode-group-test-main-0")):
             await asyncio.sleep(0.05)
+
+
+async def test_without_bubblewrap_nothing_runs_and_the_cure_is_told(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    runner = ProcessRunner(tmp_path / "pods")
+    await runner.prepare()
+    with pytest.raises(RunnerError, match="apt install bubblewrap"):
+        await runner.start(shell("true"))
+
+
+async def test_where_it_was_asked_for_a_plain_process_runs_but_nothing_is_mounted(tmp_path: Path):
+    runner = ProcessRunner(tmp_path / "pods", sandboxed=False)
+    await runner.prepare()
+    assert (await ends(runner, shell("echo plain; exit 2"))).code == 2
+    assert output(runner) == "plain\n"
+    second = FIRST._replace(attempt=1)
+    with pytest.raises(RunnerError, match="isolation"):
+        await runner.start(shell("true", id=second, mounts=(Mount(tmp_path, "/workspace"),)))
+
+
+async def test_a_plain_process_is_killed_with_its_group(tmp_path: Path):
+    runner = ProcessRunner(tmp_path / "pods", sandboxed=False)
+    await runner.prepare()
+    await runner.start(shell("trap '' TERM; sleep 7171 & echo up; wait"))
+    await until_logged(runner, "up")
+    runner.kill(FIRST)
+    assert (await runner.wait(FIRST)).code == 137
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(b"sleep\x007171" in command for command in commands)

@@ -59,7 +59,7 @@ def test_projected_sources_share_one_directory(tmp_path: Path):
     (core.Volume("v", configMap=ConfigMapSource("gone")), 'configmap "gone" not found'),
     (core.Volume("v", secret=SecretSource("gone")), 'secret "gone" not found'),
     (core.Volume("v", configMap=ConfigMapSource("cm", (KeyToPath("no", "x"),))), "non-existent key: no"),
-    (core.Volume("v", hostPath={"path": "/"}), "hostPath is not supported"),
+    (core.Volume("v", hostPath={"path": "/"}), "is not shared with Pods"),
     (core.Volume("v", configMap=ConfigMapSource("cm", (KeyToPath("a.txt", "../x"),))), "relative path"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_told(tmp_path: Path, volume: core.Volume, words: str):
@@ -93,3 +93,14 @@ def test_a_link_inside_its_volume_is_followed(tmp_path: Path):
     (home / "tree").mkdir()
     (home / "repo").symlink_to("tree")
     assert mounts(tmp_path, owner)[0].source == (home / "tree").resolve()
+
+
+def test_changed_keys_reach_a_volume_in_use_without_changing_its_directory(tmp_path: Path):
+    owner = pod(core.Volume("v", configMap=ConfigMapSource("cm")))
+    home = make(tmp_path, owner)["v"]
+    inode = home.stat().st_ino
+    fresh = environment.Sources({"cm": core.ConfigMap(meta.ObjectMeta(name="cm"), {"a.txt": "new", "c.txt": "more"})})
+    context = volumes.Context(owner, fresh, environment.Place("local", "127.64.0.1"), lambda name: tmp_path / name)
+    volumes.refresh(context, tmp_path / "v")
+    assert {path.name: path.read_text() for path in home.iterdir()} == {"a.txt": "new", "c.txt": "more"}
+    assert home.stat().st_ino == inode
