@@ -50,17 +50,19 @@ def pod(task: str) -> str:
 
 def foreign_pod(namespace: str, task: str) -> str:
     """The Pod of a Task that runs in its Agent's namespace."""
-    return fit(f"{namespace}-{task}-pod", MAX_NAME)
+    return fit(f"{namespace}-{task}-{digest(f'{namespace}/{task}')}-pod", MAX_NAME)
 
 
 def context(task: str) -> str:
     """The ConfigMap with a Task's files, in the Task's own namespace."""
-    return fit(f"{task}-context", MAX_NAME)
+    # The Agent "x" has a ConfigMap "x-server-context", which the Task "x-server" would want too.
+    own = f"{task}-{digest(task)}" if task.endswith("-server") else task
+    return fit(f"{own}-context", MAX_NAME)
 
 
 def foreign_context(namespace: str, task: str) -> str:
     """The ConfigMap with the files of a Task that runs in its Agent's namespace."""
-    return fit(f"{namespace}-{task}-context", MAX_NAME)
+    return fit(f"{namespace}-{task}-{digest(f'{namespace}/{task}')}-context", MAX_NAME)
 
 
 def server(agent: str) -> str:
@@ -103,7 +105,8 @@ def session_title(namespace: str, task: str, task_uid: str) -> str:
 def file_key(path: str) -> str:
     """The ConfigMap key of a file: its path with dashes, and a hash where that would be ambiguous or not allowed."""
     plain = path.lstrip("/").replace("/", "-")
-    if "-" in path or not re.fullmatch(r"[-._a-zA-Z0-9]+", plain) or len(plain) > MAX_NAME:
+    if "-" in path or plain.startswith("..") or not re.fullmatch(r"[-._a-zA-Z0-9]+", plain) or len(plain) > MAX_NAME:
         safe = re.sub(r"[^-._a-zA-Z0-9]", "_", plain)[: MAX_NAME - 9]
+        safe = "_" + safe.lstrip(".") if safe.startswith("..") else safe
         return f"{safe}-{digest(path)}"
     return plain

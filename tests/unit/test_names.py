@@ -94,7 +94,13 @@ def test_two_files_never_share_a_key(left: str, right: str):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("/a-b/c", "/a/b-c"), ("/a/b", "/a-b"), ("/a b", "/a_b"), ("/x/y.z", "/x-y.z"), ("/" + "a" * 300, "/" + "a" * 301)],
+    [
+        ("/a-b/c", "/a/b-c"),
+        ("/a/b", "/a-b"),
+        ("/a b", "/a_b"),
+        ("/x/y.z", "/x-y.z"),
+        ("/" + "a" * 300, "/" + "a" * 301),
+    ],
 )
 def test_known_colliding_paths_stay_apart(left: str, right: str):
     assert names.file_key(left) != names.file_key(right)

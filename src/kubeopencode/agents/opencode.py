@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
+from kubeopencode.agents import shell
+
 BINARY = "/tools/opencode"
 DATABASE = "opencode.db"
 
@@ -32,32 +34,17 @@ ALLOW_ALL = '{"*":"allow"}'
 
 _LINK = "ln -sf /tools/opencode /usr/local/bin/opencode 2>/dev/null || true"
 
-_WAIT = """\
-child=$!
-trap 'kill -TERM "$child" 2>/dev/null' TERM INT
-wait "$child"; code=$?
-while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
-exit "$code"
-"""
-# OpenCode installs no handler for SIGTERM, and the first process of a container ignores what it does not handle: it
-# would be killed only after the grace period. So the shell stays in front and passes the signal on.
-
-RUN_SCRIPT = f"""\
-{_LINK}
-/tools/opencode run --title "$TASK_TITLE" < "$WORKSPACE_DIR/task.md" &
-{_WAIT}"""
+RUN_SCRIPT = f"{_LINK}\n" + shell.supervised('/tools/opencode run --title "$TASK_TITLE" < "$WORKSPACE_DIR/task.md"')
 """One Task in a Pod of its own. The prompt goes through standard input, which carries any text of any length."""
 
-SERVE_SCRIPT = f"""\
-{_LINK}
-/tools/opencode serve --port "$OPENCODE_PORT" --hostname "${{KUBEOPENCODE_LISTEN:-0.0.0.0}}" < /dev/null &
-{_WAIT}"""
+SERVE_SCRIPT = f"{_LINK}\n" + shell.supervised(
+    '/tools/opencode serve --port "$OPENCODE_PORT" --hostname "${KUBEOPENCODE_LISTEN:-0.0.0.0}" < /dev/null'
+)
 """The live server. Where Pods share one network, as on a laptop, KUBEOPENCODE_LISTEN holds the Pod's own address."""
 
-ATTACH_SCRIPT = f"""\
-{_LINK}
-/tools/opencode run --attach "$OPENCODE_URL" --title "$TASK_TITLE" < "$WORKSPACE_DIR/task.md" &
-{_WAIT}"""
+ATTACH_SCRIPT = f"{_LINK}\n" + shell.supervised(
+    '/tools/opencode run --attach "$OPENCODE_URL" --title "$TASK_TITLE" < "$TASK_FILE"'
+)
 """One Task on a live server with the program's own client, for those who bring an image for it."""
 
 

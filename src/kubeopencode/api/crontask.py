@@ -93,7 +93,7 @@ class CronTask(msgspec.Struct, frozen=True, omit_defaults=True):
         Column("Suspend", ".spec.suspend", "boolean"),
         Column("Active", ".status.active", "integer", priority=1),
         Column("Last Schedule", ".status.lastScheduleTime", "date"),
-        Column("Next Schedule", ".status.nextScheduleTime", "date", priority=1),
+        Column("Next Schedule", ".status.nextScheduleTime", priority=1),
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
 

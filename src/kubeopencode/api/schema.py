@@ -132,6 +132,8 @@ def _array(kind: msgspec.inspect.VarTupleType | msgspec.inspect.ListType, path: 
 
 
 def _mapping(kind: msgspec.inspect.DictType, path: str, above: tuple[type, ...]) -> Json:
+    if not isinstance(kind.key_type, msgspec.inspect.StrType):
+        raise InexpressibleError(f"{path}: keys of JSON objects are text")
     if isinstance(kind.value_type, msgspec.inspect.AnyType):
         return {"type": "object", UNKNOWN_FIELDS: True}
     return {"type": "object", "additionalProperties": _schema(kind.value_type, f"{path}[*]", above)}
@@ -143,6 +145,8 @@ def _scalar(kind: msgspec.inspect.Type, path: str) -> Json:
             limits = {"pattern": kind.pattern, "minLength": kind.min_length, "maxLength": kind.max_length}
             return {"type": "string"} | {name: value for name, value in limits.items() if value is not None}
         case msgspec.inspect.IntType():
+            if (kind.gt, kind.lt, kind.multiple_of) != (None, None, None):
+                raise InexpressibleError(f"{path}: of the bounds only ge and le can be said")
             limits = {"minimum": kind.ge, "maximum": kind.le}
             return {"type": "integer"} | {name: value for name, value in limits.items() if value is not None}
         case msgspec.inspect.BoolType():
@@ -150,6 +154,8 @@ def _scalar(kind: msgspec.inspect.Type, path: str) -> Json:
         case msgspec.inspect.DateTimeType():
             return {"type": "string", "format": "date-time"}
         case msgspec.inspect.LiteralType():
+            if not all(isinstance(value, str) for value in kind.values):
+                raise InexpressibleError(f"{path}: only a choice of texts can be said")
             return {"type": "string", "enum": list(kind.values)}
         case msgspec.inspect.AnyType():
             return {UNKNOWN_FIELDS: True}

@@ -131,7 +131,7 @@ def _yield(known: Json, disputed: list[tuple[Json, tuple[str, ...]]]) -> Json:
 
 
 def _without(dropped: Json, owned: Json) -> Json:
-    """What may be removed once a manager that still wants `owned` is heard; an owned parent does not keep its fields."""
+    """What may go once a manager that still wants `owned` is heard; owning a parent does not keep its fields."""
     made: Json = {}
     for name, child in dropped.items():
         if name not in owned:

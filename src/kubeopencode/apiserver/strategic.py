@@ -46,7 +46,7 @@ def _field(node: Schema | None, old: Any, new: Any, order: Any) -> Any:
     if isinstance(new, dict):
         return merge(node, old, cast(Json, new))
     if not isinstance(new, list) or node is None or "merge" not in node.strategy:
-        return new
+        return cast(Any, new)
     values = cast("list[Any]", new)
     present: list[Any] = cast("list[Any]", old) if isinstance(old, list) else []
     merged: list[Any]

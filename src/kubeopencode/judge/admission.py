@@ -45,27 +45,38 @@ def decide(shape: AgentShape, agent: Agent, tasks: Iterable[Task], missing: Set[
     """
     by_uid = {task.metadata.uid: task for task in tasks}
     kept = tuple(start for start in agent.status.admitted if _holds(start, by_uid, missing))
+    kept += _at_work(by_uid, {start.taskUID for start in kept}, now)
     history = _within(shape, agent.status.taskStartHistory, now)
     holders = {start.taskUID for start in kept}
     waiting = sorted((task for uid, task in by_uid.items() if uid not in holders and _waits(task)), key=_place)
     room = _room(shape, kept, history)
     newcomers = tuple(waiting[:room])
-    starts = tuple(
-        TaskStart(t.metadata.name, t.metadata.namespace, now.replace(microsecond=0), t.metadata.uid) for t in newcomers
-    )
+    starts = tuple(_start(task, now) for task in newcomers)
     after = (*history, *starts) if shape.quota else ()
     left = _quota_opens(shape, after, now) if len(waiting) > len(newcomers) else None
     return Admission((*kept, *starts), after, newcomers, left)
 
 
-def objection(shape: AgentShape, agent: Agent, now: datetime) -> Objection:
-    """Why a Task without a slot waits, in the words of the documents."""
+def objection(shape: AgentShape, agent: Agent, now: datetime) -> Objection | None:
+    """Why a Task without a slot waits, in the words of the documents; None while there is room and its turn may come."""
     name = agent.metadata.name
     quota = shape.quota
     if quota and len(_within(shape, agent.status.taskStartHistory, now)) >= quota.maxTaskStarts:
         limits = f"max: {quota.maxTaskStarts} per {quota.windowSeconds}s"
         return Objection("QuotaExceeded", f'Waiting for agent "{name}" quota ({limits})')
-    return Objection("AgentAtCapacity", f'Waiting for agent "{name}" capacity (max: {shape.maxConcurrentTasks or 0})')
+    if shape.maxConcurrentTasks and len(agent.status.admitted) >= shape.maxConcurrentTasks:
+        return Objection("AgentAtCapacity", f'Waiting for agent "{name}" capacity (max: {shape.maxConcurrentTasks})')
+    return None
+
+
+def _at_work(by_uid: dict[str, Task], holders: Set[str], now: datetime) -> tuple[TaskStart, ...]:
+    """Tasks that run without a slot, because they began before there was a limit. They take one."""
+    running = [task for uid, task in by_uid.items() if task.status.phase == "Running" and uid not in holders]
+    return tuple(_start(task, task.status.startTime or now) for task in sorted(running, key=_place))
+
+
+def _start(task: Task, now: datetime) -> TaskStart:
+    return TaskStart(task.metadata.name, task.metadata.namespace, now.replace(microsecond=0), task.metadata.uid)
 
 
 def _holds(start: TaskStart, by_uid: dict[str, Task], missing: Set[str]) -> bool:

@@ -50,7 +50,7 @@ def passive(profile: Profile, now: datetime) -> Verdict[AgentStatus]:
         ready=True,
         suspended=False,
     )
-    kept = tuple(each for each in bare.conditions if each.type not in ("ServerReady", "ServerHealthy"))
+    kept = tuple(each for each in bare.conditions if each.type not in ("ServerReady", "ServerHealthy", "Suspended"))
     status = msgspec.structs.replace(bare, conditions=kept)
     return Verdict(placed(status, _rendered(), now))
 

@@ -37,13 +37,12 @@ def failure(pod: core.Pod) -> Failure:
     """Why a Pod in phase Failed failed: the Pod's own reason, else the first container that ended badly."""
     if pod.status.reason:
         return Failure(pod.status.reason, pod.status.message or f"the Pod ended: {pod.status.reason}")
-    for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+    if said := _said(reports(pod)):
+        return Failure("AgentFailed", said)
+    for status in _by_blame(pod):
         ended = status.state.terminated if status.state else None
         if ended is None or ended.exitCode == 0:
             continue
-        report = left_behind(ended.message)
-        if said := _said(report):
-            return Failure("AgentFailed", said)
         reason = ended.reason if ended.reason == "OOMKilled" else "ContainerFailed"
         words = f"container {status.name}: " + ("OOMKilled" if reason == "OOMKilled" else f"exit code {ended.exitCode}")
         detail = ": ".join(
@@ -51,6 +50,14 @@ def failure(pod: core.Pod) -> Failure:
         )
         return Failure(reason, f"{words} ({detail})" if detail and reason != "OOMKilled" else words)
     return Failure("PodFailed", "the Pod failed without saying why")
+
+
+def _by_blame(pod: core.Pod) -> list[core.ContainerStatus]:
+    """The containers, those first that may be the cause: a sidecar is ended because others have ended."""
+    sidecars = {container.name for container in pod.spec.initContainers if container.restartPolicy == "Always"}
+    first = [status for status in pod.status.initContainerStatuses if status.name not in sidecars]
+    last = [status for status in pod.status.initContainerStatuses if status.name in sidecars]
+    return [*first, *pod.status.containerStatuses, *last]
 
 
 def _said(report: dict[str, Any]) -> str:
@@ -73,6 +80,10 @@ def start_failure(pod: core.Pod, now: datetime) -> tuple[Failure | None, float |
 
 
 def _waiting(pod: core.Pod) -> Failure | None:
+    if any(
+        status.state and (status.state.running or status.state.terminated) for status in pod.status.containerStatuses
+    ):
+        return None
     for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
         waits = status.state.waiting if status.state else None
         if waits and (waits.reason in START_FAILURES or waits.reason in NEVER_STARTS):

@@ -127,6 +127,9 @@ def _admitted(seen: Observed, now: datetime) -> Objection | None:
     if any(start.taskUID == seen.task.metadata.uid for start in live.status.admitted):
         return None
     objection = admission.objection(seen.profile.shape, live, now)
+    if objection is None:
+        # There is room, and the queue is about to decide; writing "Queued" for a moment is not worth it.
+        return Wait("", "", look_again=1.0)
     return Wait(objection.reason, objection.message)
 
 
@@ -137,6 +140,8 @@ CHECKS: tuple[Check, ...] = (_agent_exists, _namespace_allowed, _not_suspended, 
 def _held(seen: Observed, objection: Objection, now: datetime) -> Verdict[TaskStatus]:
     if isinstance(objection, Fail):
         return failed(seen, objection.reason, objection.message, now)
+    if not objection.reason:
+        return Verdict(seen.task.status, look_again=objection.look_again)
     before = conditions.find(seen.task.status.conditions, "Queued")
     # The same reason is not told twice: a message that only counts differently is not worth a write.
     message = before.message if before and before.reason == objection.reason else objection.message
@@ -162,6 +167,8 @@ def _under_way(seen: Observed, now: datetime) -> Verdict[TaskStatus]:
     pod, status = seen.pod, seen.task.status
     if status.phase != "Running":
         status = _started(seen, now)
+    if pod is not None:
+        status = placed_in(status, pod.metadata.key)
     over = _time_left(seen, status, now)
     if pod is None or pod.status.phase not in ("Succeeded", "Failed"):
         if over is not None and over <= 0:

@@ -83,6 +83,8 @@ def arguments(launch: Launch, files: Files, root: Path = Path("/")) -> list[str]
 def _namespaces(launch: Launch) -> Iterator[str]:
     yield from ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
     yield from ("--uid", str(launch.identity.user), "--gid", str(launch.identity.group))
+    # Started by root, bubblewrap would hand all of root's capabilities on.
+    yield from ("--cap-drop", "ALL")
     yield from ("--hostname", launch.hostname, "--new-session", "--die-with-parent", "--clearenv")
     for name, value in launch.env.items():
         yield from ("--setenv", name, value)

@@ -32,6 +32,7 @@ class Directory:
     config_map: str
     path: str
     optional: bool
+    mode: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def read(
             else ""
         )
         if path and item.configMap and not item.configMap.key:
-            directories.append(Directory(item.configMap.name, path, item.configMap.optional or item.optional))
+            optional = item.configMap.optional or item.optional
+            directories.append(Directory(item.configMap.name, path, optional, item.fileMode))
             continue
         content = _content(item, where, namespace, config_maps)
         if path and content is not None:
@@ -102,7 +104,10 @@ def mounted(directories: Iterable[Directory]) -> PodPart:
     mounts: list[Json] = []
     for index, directory in enumerate(directories):
         name = f"dir-mount-{index}"
-        volumes.append({"name": name, "configMap": {"name": directory.config_map, "optional": directory.optional}})
+        source: Json = {"name": directory.config_map, "optional": directory.optional}
+        if directory.mode is not None:
+            source["defaultMode"] = directory.mode
+        volumes.append({"name": name, "configMap": source})
         mounts.append(mount(name, directory.path, read_only=True))
     return PodPart(volumes=tuple(volumes), mounts=tuple(mounts))
 

@@ -43,6 +43,8 @@ class PodPart:
     """Variables of every container."""
     env_from: tuple[Json, ...] = ()
     init: tuple[Json, ...] = ()
+    beside: tuple[Json, ...] = ()
+    """Containers that run beside the agent's."""
 
 
 def merge(parts: Iterable[PodPart]) -> PodPart:

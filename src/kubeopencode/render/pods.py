@@ -13,6 +13,9 @@ from kubeopencode.render import contexts, images, paths, security
 from kubeopencode.render.parts import File, PodPart, Refused, mount, variable
 from kubeopencode.render.setting import Setting
 
+SYSTEM_CONTAINERS = {"opencode-init": "openCodeInit", "context-init": "contextInit"}
+"""Our containers, and the field of `podSpec.systemContainers` that has the owner's settings for each."""
+
 RESOURCES: Json = {"requests": {"memory": "512Mi"}, "limits": {"memory": "4Gi"}}
 
 
@@ -27,6 +30,12 @@ def tools(place: Setting) -> PodPart:
         "securityContext": security.CONTAINER,
     }
     return PodPart(init=(container,))
+
+
+def extras(place: Setting) -> PodPart:
+    """The owner's further volumes and mounts. They are merged like ours, so that a collision is told."""
+    options = place.shape.podSpec
+    return PodPart(volumes=options.extraVolumes if options else (), mounts=tuple(place.extra_mounts))
 
 
 def system_container(place: Setting) -> Json:
@@ -74,7 +83,7 @@ def spec(place: Setting, whole: PodPart, main: Json) -> Json:
     extra_env = list(options.extraEnv) if options else []
     container: Json = main | {
         "env": _overridden([*main.get("env", []), *whole.env, *whole.shared_env], extra_env),
-        "volumeMounts": [*main.get("volumeMounts", []), *whole.mounts, *whole.shared_mounts, *place.extra_mounts],
+        "volumeMounts": [*main.get("volumeMounts", []), *whole.mounts, *whole.shared_mounts],
         "securityContext": security.main_container(shape),
     }
     if whole.env_from:
@@ -82,9 +91,9 @@ def spec(place: Setting, whole: PodPart, main: Json) -> Json:
     if options and options.lifecycle:
         container["lifecycle"] = options.lifecycle
     result: Json = {
-        "initContainers": [_shared(each, whole, extra_env) for each in whole.init],
-        "containers": [container],
-        "volumes": [*whole.volumes, *(options.extraVolumes if options else ())],
+        "initContainers": [_adjusted(shape, _shared(each, whole, extra_env)) for each in whole.init],
+        "containers": [container, *(_shared(each, whole, extra_env) for each in whole.beside)],
+        "volumes": list(whole.volumes),
         "securityContext": security.pod(shape),
         "automountServiceAccountToken": shape.automountServiceAccountToken,
         "enableServiceLinks": False,
@@ -95,6 +104,17 @@ def spec(place: Setting, whole: PodPart, main: Json) -> Json:
 def _shared(container: Json, whole: PodPart, extra_env: list[Json]) -> Json:
     env = _overridden([*container.get("env", []), *whole.shared_env], extra_env)
     return container | {"env": env, "volumeMounts": [*container.get("volumeMounts", []), *whole.shared_mounts]}
+
+
+def _adjusted(shape: AgentShape, container: Json) -> Json:
+    """A container of ours with the owner's settings for it on top."""
+    settings = shape.podSpec.systemContainers if shape.podSpec else None
+    theirs = settings and getattr(settings, SYSTEM_CONTAINERS.get(container["name"], ""), None)
+    if not theirs:
+        return container
+    env = _overridden(container.get("env", []), theirs.get("env", []))
+    fixed = {name: container[name] for name in ("name", "command", "volumeMounts") if name in container}
+    return container | theirs | fixed | {"env": env}
 
 
 def _overridden(ours: list[Json], theirs: list[Json]) -> list[Json]:

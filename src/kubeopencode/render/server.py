@@ -51,6 +51,7 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
         credentials.credentials(profile.shape),
         network.proxy(profile.shape, cluster),
         network.ca_bundle(profile.shape),
+        pods.extras(place),
     ]
     objects = [_service(profile), *_volumes(profile)]
     if files:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from kubeopencode import names
-from kubeopencode.agents import opencode
+from kubeopencode.agents import opencode, shell
 from kubeopencode.api.agent import AgentShape
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.api.outputs import OutputSpec
@@ -20,6 +20,8 @@ from kubeopencode.world import Observed, Profile
 RECORD_FOLDER = "/record"
 RECORDER = "output-collector"
 MAIN = "agent"
+
+_THEN_TELL = shell.supervised('"$@"', then=f"touch {RECORD_FOLDER}/done")
 
 _FILES = "/task"
 """Where an attached Task's files lie; the workspace itself is on the server."""
@@ -147,13 +149,14 @@ def _standalone(frame: _Frame) -> Json:
             credentials.credentials(frame.shape),
             network.proxy(frame.shape, frame.seen.cluster),
             network.ca_bundle(frame.shape),
+            pods.extras(place),
         )
     )
     _, executor = images.agent_images(frame.shape)
     main: Json = {
         "name": MAIN,
         **images.pulled(executor),
-        "command": list(frame.shape.command) or ["sh", "-c", opencode.RUN_SCRIPT],
+        "command": _command(frame),
         "workingDir": place.workspace,
         "resources": pods.resources(frame.shape),
     }
@@ -166,7 +169,6 @@ def _record(frame: _Frame) -> PodPart:
     database = variable("OPENCODE_DB", posixpath.join(RECORD_FOLDER, opencode.DATABASE))
     container = pods.system_container(frame.place) | {
         "name": RECORDER,
-        "restartPolicy": "Always",
         "command": ["/kubeopencode", "record"],
         "env": [
             variable("WORKSPACE_DIR", frame.place.workspace),
@@ -176,8 +178,16 @@ def _record(frame: _Frame) -> PodPart:
         ],
         "volumeMounts": [mount("record", RECORD_FOLDER), frame.place.workspace_mount | {"readOnly": True}],
     }
-    mounts = (mount("record", RECORD_FOLDER),)
-    return PodPart(volumes=(empty_dir("record"),), mounts=mounts, env=(database,), init=(container,))
+    part = PodPart(volumes=(empty_dir("record"),), mounts=(mount("record", RECORD_FOLDER),), env=(database,))
+    if frame.seen.cluster.native_sidecars:
+        return replace(part, init=(container | {"restartPolicy": "Always"},))
+    return replace(part, beside=(container,))
+
+
+def _command(frame: _Frame) -> list[str]:
+    """What runs in the agent's container. Where nothing else tells the recorder of its end, the command does."""
+    command = list(frame.shape.command) or ["sh", "-c", opencode.RUN_SCRIPT]
+    return command if frame.seen.cluster.native_sidecars else ["sh", "-c", _THEN_TELL, "sh", *command]
 
 
 def _attached(frame: _Frame) -> Json:
@@ -225,7 +235,8 @@ def _with_own_client(frame: _Frame, whole: PodPart) -> Json:
     main: Json = {
         "name": MAIN,
         **images.pulled(frame.shape.attachImage),
-        "command": ["sh", "-c", opencode.ATTACH_SCRIPT.replace("$WORKSPACE_DIR/task.md", f"{_FILES}/task.md")],
+        "command": ["sh", "-c", opencode.ATTACH_SCRIPT],
+        "env": [variable("TASK_FILE", f"{_FILES}/{paths.TASK_FILE}")],
         "resources": pods.resources(frame.shape),
     }
     return pods.spec(frame.place, whole, main)

@@ -260,3 +260,24 @@ async def test_a_plain_process_is_killed_with_its_group(tmp_path: Path):
     assert (await runner.wait(FIRST)).code == 137
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not any(b"sleep\x007171" in command for command in commands)
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+async def test_a_container_has_no_capabilities_and_cannot_turn_the_kernels_knobs(runner, user: int):
+    script = (
+        "grep -E 'Cap(Eff|Bnd)|NoNewPrivs' /proc/self/status; echo x > /proc/sys/kernel/core_pattern || echo refused"
+    )
+    await ends(runner, shell(script, identity=Identity(user, user)))
+    words = output(runner).split()
+    assert words.count("0000000000000000") == 2
+    assert words[words.index("NoNewPrivs:") + 1] == "1"
+    assert "refused" in words
+
+
+async def test_no_secret_of_the_environment_shows_on_a_command_line(runner):
+    await runner.start(shell("echo up; sleep 100", env={"PATH": PATH, "TOKEN": "hush-hush-4711"}))
+    await until_logged(runner, "up")
+    process = await runner.exec(FIRST, ExecRequest(("sleep", "100")))
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(b"hush-hush-4711" in command for command in commands)
+    await process.kill()

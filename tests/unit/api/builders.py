@@ -35,7 +35,9 @@ def task(name: str = "job", *, meta: Mapping[str, Any] | None = None, status: An
     return msgspec.convert(wire, tasks.Task)
 
 
-def agent(name: str = "solo", *, meta: Mapping[str, Any] | None = None, status: Any = None, **spec: Any) -> agents.Agent:
+def agent(
+    name: str = "solo", *, meta: Mapping[str, Any] | None = None, status: Any = None, **spec: Any
+) -> agents.Agent:
     """An Agent whose server is ready; keywords are fields of its spec."""
     wire = {"metadata": metadata(name, **(meta or {})), "spec": spec, "status": {"ready": True} | (status or {})}
     return msgspec.convert(wire, agents.Agent)

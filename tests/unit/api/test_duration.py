@@ -22,7 +22,9 @@ def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float):
     assert re.fullmatch(DURATION, text), "the schema must allow what the parser reads"
 
 
-@pytest.mark.parametrize("text", ["", "90", "s", "-5m", "1h 30m", "1d", "5M", "1h30", "x1h", "1hx", "1e3s", ".5h", "1h\n"])
+@pytest.mark.parametrize(
+    "text", ["", "90", "s", "-5m", "1h 30m", "1d", "5M", "1h30", "x1h", "1hx", "1e3s", ".5h", "1h\n"]
+)
 def test_what_is_no_duration_is_refused_with_the_form_to_write(text: str):
     with pytest.raises(ValueError, match="90s, 30m or 1h30m") as error:
         duration.parse(text)
@@ -30,7 +32,8 @@ def test_what_is_no_duration_is_refused_with_the_form_to_write(text: str):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (5400, "1h30m"), (3601, "1h1s"), (90000, "25h")]
+    ("seconds", "text"),
+    [(0, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (5400, "1h30m"), (3601, "1h1s"), (90000, "25h")],
 )
 def test_a_duration_is_spoken_without_empty_parts(seconds: int, text: str):
     assert duration.spoken(timedelta(seconds=seconds)) == text

@@ -250,9 +250,7 @@ class World:
         decided = admission.decide(self.by.spec, self.by, self.cache.values(), gone, at(now))
         self.ever += [t.metadata.uid for t in decided.newcomers]
         self.starts += [now] * len(decided.newcomers)
-        status = msgspec.structs.replace(
-            self.by.status, admitted=decided.admitted, taskStartHistory=decided.history
-        )
+        status = msgspec.structs.replace(self.by.status, admitted=decided.admitted, taskStartHistory=decided.history)
         self.by = msgspec.structs.replace(self.by, status=status)
 
     def at_work(self) -> list[str]:
@@ -302,9 +300,7 @@ def test_whatever_happens_the_limits_hold_and_nobody_is_let_in_twice(
             assert len(there.by.status.admitted) <= capacity
             assert len(there.at_work()) <= capacity
         if starts:
-            assert all(
-                sum(first <= each < first + WINDOW for each in there.starts) <= starts for first in there.starts
-            )
+            assert all(sum(first <= each < first + WINDOW for each in there.starts) <= starts for first in there.starts)
         assert len(there.ever) == len(set(there.ever))
         assert capacity or starts or not there.ever
 

@@ -45,7 +45,9 @@ def test_an_agent_whose_server_does_not_answer_is_not_ready(there: workloads.Dep
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason"), [({}, "UserRequested"), ({"standby": {"idleTimeout": "30m"}}, "Standby")], ids=["user", "standby"]
+    ("spec", "reason"),
+    [({}, "UserRequested"), ({"standby": {"idleTimeout": "30m"}}, "Standby")],
+    ids=["user", "standby"],
 )
 def test_a_suspended_agent_is_not_ready_though_its_pod_still_answers(spec: Any, reason: str):
     status = decide(agent(suspend=True, **spec), deployment(1)).status

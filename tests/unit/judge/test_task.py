@@ -238,9 +238,7 @@ class TestStopAndTimeout:
         stopped = decide(task(meta=STOP, status=RUNNING), pod=pod("Running"))
         assert (stopped.status.phase, stopped.ends_pod) == ("Completed", True)
         assert said(stopped, "Stopped") == ("True", "UserStopped")
-        assert (
-            condition(stopped, "Stopped").message == "Task stopped by user via kubeopencode.io/stop annotation"
-        )
+        assert condition(stopped, "Stopped").message == "Task stopped by user via kubeopencode.io/stop annotation"
         assert stopped.notice is not None
         assert stopped.notice.reason == "Stopped"
 
@@ -361,7 +359,9 @@ class TestItsPod:
 
     def test_an_init_container_that_failed_is_named(self):
         init = [ended("opencode-init", 0), ended("context-init", 1, message="no space left")]
-        failed = decide(task(status=RUNNING), pod=pod("Failed", init=init, containers=[waiting("agent", "PodInitializing")]))
+        failed = decide(
+            task(status=RUNNING), pod=pod("Failed", init=init, containers=[waiting("agent", "PodInitializing")])
+        )
         assert condition(failed, "Ready").message == "container context-init: exit code 1 (no space left)"
 
     @pytest.mark.xfail(
@@ -385,7 +385,9 @@ class TestItsPod:
         assert condition(failed, "Ready").message == "401: the key is wrong"
 
     def test_an_evicted_pod_says_so_itself(self):
-        failed = decide(task(status=RUNNING), pod=pod("Failed", reason="Evicted", message="The node was low on memory."))
+        failed = decide(
+            task(status=RUNNING), pod=pod("Failed", reason="Evicted", message="The node was low on memory.")
+        )
         assert said(failed, "Ready") == ("False", "Evicted")
         assert condition(failed, "Ready").message == "The node was low on memory."
 
@@ -532,5 +534,9 @@ def test_conditions_keep_their_places_and_their_times():
 
 
 def test_the_last_report_wins_where_two_containers_left_one():
-    there: core.Pod = pod("Succeeded", init=[ended("a", 0, message='{"result":"a"}')], containers=[ended("b", 0, message='{"result":"b"}')])
+    there: core.Pod = pod(
+        "Succeeded",
+        init=[ended("a", 0, message='{"result":"a"}')],
+        containers=[ended("b", 0, message='{"result":"b"}')],
+    )
     assert decide(task(status=RUNNING), pod=there).status.result == "b"

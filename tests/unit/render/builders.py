@@ -13,7 +13,16 @@ from kubeopencode.world import Cluster
 from tests.unit.api import builders
 from tests.unit.api.builders import profile, seen
 
-VOLUME_KINDS = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+VOLUME_KINDS = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 """Volumes that the restricted Pod Security Standard allows."""
 
 

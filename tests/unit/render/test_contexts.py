@@ -34,9 +34,7 @@ def test_texts_without_a_path_are_wrapped_and_joined():
         '<context name="style" namespace="team" type="Text">\nOne.\n</context>\n\n'
         '<context name="context" namespace="team" type="Text">\nTwo.\n</context>'
     )
-    assert env(main(pod))["OPENCODE_CONFIG_CONTENT"] == (
-        f'{{"instructions":["/workspace/AGENTS.md","{CONTEXT}"]}}'
-    )
+    assert env(main(pod))["OPENCODE_CONFIG_CONTENT"] == (f'{{"instructions":["/workspace/AGENTS.md","{CONTEXT}"]}}')
 
 
 def test_the_agents_contexts_come_before_the_tasks():
@@ -67,9 +65,7 @@ def test_the_platform_tells_the_agent_about_itself():
 
 def test_a_name_cannot_break_out_of_its_tag():
     cm, pod = standalone(text("x", name='a" type="Git"><&'))
-    assert '<context name="a&quot; type=&quot;Git&quot;>&lt;&amp;"' in file(cm, pod, CONTEXT).replace(
-        "&lt;&amp;", "&lt;&amp;"
-    )
+    assert '<context name="a&quot; type=&quot;Git&quot;>&lt;&amp;"' in file(cm, pod, CONTEXT)
     assert file(cm, pod, CONTEXT).splitlines()[0].count('"') == 6
 
 
@@ -142,7 +138,9 @@ def test_what_is_optional_may_be_missing(where: str):
 
 
 def test_a_missing_config_map_is_named():
-    with pytest.raises(Refused, match=r'spec\.contexts\[1\]\.configMap\.name: .*"absent" in the namespace "team"') as no:
+    with pytest.raises(
+        Refused, match=r'spec\.contexts\[1\]\.configMap\.name: .*"absent" in the namespace "team"'
+    ) as no:
         standalone(text("x"), of_map("absent"), maps={"absent": None})
     assert no.value.reason == "ContextError"
 
