@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -275,6 +274,3 @@ def processes(word: str) -> list[str]:
     return found
 
 
-def everything_but_secrets(listing: list[Any]) -> str:
-    """Objects as one text, to search it for what must not be there."""
-    return json.dumps(listing, default=str)

@@ -58,7 +58,7 @@ async def test_a_refused_key_fails_the_task_and_a_rate_limit_only_costs_time(alo
 
 async def test_a_silent_model_is_ended_by_the_timeout_and_a_stopped_task_ends_with_its_tools(alone: Place) -> None:
     await alone.apply(
-        alone.task("silent", "fall silent, alone", timeout="12s", **ALONE),
+        alone.task("silent", "fall silent, alone", timeout="9s", **ALONE),
         alone.task("endless", "sleep for ever, alone", **ALONE),
     )
     await alone.until_asked("fall silent, alone")

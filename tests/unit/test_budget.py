@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -232,7 +233,7 @@ def circles(graph: dict[str, dict[str, int]]) -> list[list[tuple[str, str]]]:
     def visit(name: str, above: list[str]) -> None:
         if name in above:
             ring = [*above[above.index(name) :], name]
-            found.append(list(zip(ring, ring[1:], strict=False)))
+            found.append(list(itertools.pairwise(ring)))
         elif name not in done:
             for other in graph[name]:
                 visit(other, [*above, name])

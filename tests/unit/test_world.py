@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import agent, profile, seen, task, task_template, template
 
 from kubeopencode import world
 from kubeopencode.api import config, podspec
 from kubeopencode.api.meta import Key
-from tests.unit.api.builders import agent, profile, seen, task, task_template, template
 
 TEXT = {"type": "Text", "text": "rules"}
 OTHER_TEXT = {"type": "Text", "text": "other rules"}

@@ -121,6 +121,8 @@ class Reader:
         kind, selector = target.kind, call.selector(target.kind)
         stream = _Stream(call, view(call, kind), kind)
         watcher = Watcher(kind.collection, target.namespace, selector)
+        transport = call.request.transport
+        watcher.on_cut = transport.abort if transport is not None else None
         version = call.number("resourceVersion") or 0
         initial = call.flag("sendInitialEvents") or (version == 0 and "sendInitialEvents" not in call.query)
         first: list[bytes] = []
@@ -149,8 +151,6 @@ class Reader:
     async def _follow(self, call: Call, stream: _Stream, watcher: Watcher) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + (call.number("timeoutSeconds") or WATCH_SECONDS)
-        transport = call.request.transport
-        watcher.on_cut = transport.abort if transport is not None else None
         bookmarks = call.flag("allowWatchBookmarks")
         seen = 0
         while not watcher.closed:

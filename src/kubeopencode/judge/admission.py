@@ -58,7 +58,7 @@ def decide(shape: AgentShape, agent: Agent, tasks: Iterable[Task], missing: Set[
 
 
 def objection(shape: AgentShape, agent: Agent, now: datetime) -> Objection | None:
-    """Why a Task without a slot waits, in the words of the documents; None while there is room and its turn may come."""
+    """Why a Task without a slot waits, in the words of the documents; None while there is room for it."""
     name = agent.metadata.name
     quota = shape.quota
     if quota and len(_within(shape, agent.status.taskStartHistory, now)) >= quota.maxTaskStarts:

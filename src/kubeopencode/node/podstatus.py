@@ -95,7 +95,10 @@ def _condition(type_: str, missing: list[str], words: tuple[str, str], phase: st
 def _not_initialised(found: Sequence[life.Track], facts: Facts) -> list[str]:
     if facts.plan.initialized:
         return []
-    done = [(track.exited is not None and track.exited.code == 0) or track.started for track in found]
+    done = [
+        track.started if track.kind is life.Kind.SIDECAR else track.exited is not None and track.exited.code == 0
+        for track in found
+    ]
     return [
         track.name for track, over in zip(found, done, strict=True) if track.kind is not life.Kind.MAIN and not over
     ]

@@ -101,6 +101,24 @@ def _system(files: Files, root: Path, targets: tuple[str, ...]) -> Iterator[str]
     for source, name in ((files.passwd, "passwd"), (files.group, "group"), (files.nsswitch, "nsswitch.conf")):
         yield from ("--ro-bind", str(source), f"/etc/{name}")
     yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from _quiet_proc()
+
+
+def _quiet_proc() -> Iterator[str]:
+    """Cover what of /proc is not of this sandbox but of the whole kernel.
+
+    Files such as /proc/sys/kernel/core_pattern ask for the host's root by its number and not for a capability: where
+    root runs the plane, a container could write them. The lists are those of the OCI runtimes.
+    """
+    for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"):
+        if Path("/proc", name).exists():
+            yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+    for name in ("kallsyms", "kcore", "keys", "kmsg", "latency_stats", "sched_debug", "timer_list"):
+        if Path("/proc", name).exists():
+            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+    for name in ("acpi", "scsi"):
+        if Path("/proc", name).is_dir():
+            yield from ("--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
 
 
 def _shown(host: Path, name: str, targets: tuple[str, ...]) -> Iterator[str]:

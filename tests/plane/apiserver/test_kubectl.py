@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ TASK = "apiVersion: example.io/v1\nkind: Task\nmetadata: {name: t}\nspec: {size:
 
 
 @pytest.fixture
-async def kubectl(server: ApiServer, tmp_path: Path) -> AsyncIterator[Kubectl]:
+async def kubectl(server: ApiServer, tmp_path: Path) -> Kubectl:
     port = await server.listen_tcp("127.0.0.1", 0, certificates.context(tmp_path))
     cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(tmp_path / "ca.crt")}
     config = {
@@ -61,7 +61,7 @@ async def kubectl(server: ApiServer, tmp_path: Path) -> AsyncIterator[Kubectl]:
         output, _ = await asyncio.wait_for(process.communicate(given.encode()), 30)
         return process.returncode or 0, output.decode()
 
-    yield run
+    return run
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_explain_reads_the_schema(with_tasks: Kubectl) -> None:
 
 
 async def test_pods_speak(kubectl: Kubectl) -> None:
-    pod = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {nodeName: here, containers: [{name: c, image: i}]}}"
+    pod = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\nspec: {nodeName: here, containers: [{name: c, image: i}]}\n"
     assert (await kubectl("apply", "-f", "-", given=pod))[0] == 0
     assert await kubectl("logs", "p", "--tail=3") == (0, "c tail=3 follow=False\n")
     assert await kubectl("exec", "p", "--", "echo", "hi") == (0, "echo hi\n")

@@ -60,8 +60,8 @@ async def test_a_stale_put_is_a_conflict_and_changes_nothing(api: Api) -> None:
     answer = await api("PUT", f"{MAPS}/a", made)
     assert answer.code == 409
     assert answer.message == (
-        'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the '
-        "latest version and try again"
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to '
+        "the latest version and try again"
     )
     assert (await api.get(f"{MAPS}/a")).json["data"] == {"x": "2"}
 

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.api.builders import NOW, agent, at, start, task
 
 from kubeopencode.api.agent import Agent, TaskStart
 from kubeopencode.api.task import FINISHED, Task
 from kubeopencode.judge import admission
-from tests.unit.api.builders import NOW, agent, at, start, task
 
 WINDOW = 60
 

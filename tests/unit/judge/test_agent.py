@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import NOW, agent, at, deployment, profile
 
 from kubeopencode.api import workloads
 from kubeopencode.api.agent import Agent, AgentStatus
@@ -12,7 +13,6 @@ from kubeopencode.judge import agent as judge
 from kubeopencode.judge import conditions
 from kubeopencode.judge.verdict import Notice
 from kubeopencode.world import Cluster
-from tests.unit.api.builders import NOW, agent, at, deployment, profile
 
 
 def decide(of: Agent, there: workloads.Deployment | None = None) -> Any:

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import NOW, agent, at, container, ended, pod, seen, start, task, template, waiting
 
 from kubeopencode.api import core
 from kubeopencode.api.meta import Condition, Key
 from kubeopencode.api.task import TaskStatus
 from kubeopencode.judge import conditions, verdict
 from kubeopencode.judge import task as judge
-from tests.unit.api.builders import NOW, agent, at, container, ended, pod, seen, start, task, template, waiting
 
 STOP = {"annotations": {"kubeopencode.io/stop": "true"}}
 RUNNING = {"phase": "Running", "startTime": at(-100), "podName": "job-pod", "podNamespace": "team"}

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tests.unit.api import builders
+from tests.unit.api.builders import profile, seen
+
 from kubeopencode.api.meta import Json
 from kubeopencode.render import server, task
 from kubeopencode.world import Cluster
-from tests.unit.api import builders
-from tests.unit.api.builders import profile, seen
 
 VOLUME_KINDS = {
     "configMap",

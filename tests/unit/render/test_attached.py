@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from kubeopencode.world import Cluster
 from tests.unit.api.builders import agent, task
 from tests.unit.render.builders import desired, env, inits, main, mounts, volume
+
+from kubeopencode.world import Cluster
 
 CREDENTIAL = {"name": "key", "secretRef": {"name": "s", "key": "k"}, "env": "API_KEY"}
 

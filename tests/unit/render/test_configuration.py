@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.render.builders import env, expanded, file, main, standalone
 
 from kubeopencode.render import parts
-from tests.unit.render.builders import env, expanded, file, main, standalone
 
 CONFIG = {"$schema": "https://opencode.ai/config.json", "model": "google/gemini-2.5-pro"}
 

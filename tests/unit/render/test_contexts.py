@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import agent, config_map, seen, task, template
+from tests.unit.render.builders import desired, env, file, main, mounts, standalone, volume, written
 
 from kubeopencode.api.meta import Key
 from kubeopencode.render import contexts
 from kubeopencode.render import task as render
 from kubeopencode.render.parts import Refused
-from tests.unit.api.builders import agent, config_map, seen, task, template
-from tests.unit.render.builders import desired, env, file, main, mounts, standalone, volume, written
 
 CONTEXT = "/workspace/.kubeopencode/context.md"
 MAPS = {"rules": config_map("rules", {"b.md": "B", "a.md": "A"})}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from kubeopencode.render.parts import Refused
 from tests.unit.api.builders import agent
 from tests.unit.render.builders import env, init, live, main, mounts, standalone, volume
+
+from kubeopencode.render.parts import Refused
 
 
 def credential(key: str | None = None, **more: Any) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.api import builders
+from tests.unit.render.builders import as_bytes
 
 from kubeopencode.api import kinds
 from kubeopencode.api.meta import Key
 from kubeopencode.render import parts, server
 from kubeopencode.render import task as render
 from kubeopencode.world import Cluster, Observed, profile_of_agent
-from tests.unit.api import builders
-from tests.unit.render.builders import as_bytes
 
 FOLDER = Path(__file__).parents[2] / "manifests"
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.render.builders import init, main, standalone
 
 from kubeopencode.render import images
-from tests.unit.render.builders import init, main, standalone
 
 INIT = "quay.io/kubeopencode/kubeopencode-agent-opencode:latest"
 DEVBOX = "quay.io/kubeopencode/kubeopencode-agent-devbox:latest"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import agent, task, template
+from tests.unit.render.builders import containers, desired, env, live, mounts, standalone, volume
 
 from kubeopencode.api import podspec
 from kubeopencode.world import Cluster
-from tests.unit.api.builders import agent, task, template
-from tests.unit.render.builders import containers, desired, env, live, mounts, standalone, volume
 
 PROXY = {"httpProxy": "http://a:1", "httpsProxy": "http://b:2", "noProxy": "localhost,10.0.0.0/8"}
 CA = "/etc/ssl/certs/custom-ca"

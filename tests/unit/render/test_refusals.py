@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from kubeopencode.render.parts import Refused
 from tests.unit.api.builders import agent, config_map, task
 from tests.unit.render.builders import desired, live, standalone
+
+from kubeopencode.render.parts import Refused
 
 
 def text(path: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.unit.api.builders import agent, task, template
 from tests.unit.render.builders import desired, init, live, main, standalone, violations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.api.builders import agent, config_map, profile
+from tests.unit.render.builders import env, init, inits, live, main, mounts, volume
 
 from kubeopencode.api.meta import Key
 from kubeopencode.render import server
 from kubeopencode.world import Cluster
-from tests.unit.api.builders import agent, config_map, profile
-from tests.unit.render.builders import env, init, inits, live, main, mounts, volume
 
 RULES = {"type": "Text", "text": "rules"}
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from kubeopencode.api import config
-from kubeopencode.render.parts import Refused
-from kubeopencode.world import Cluster
 from tests.unit.api.builders import agent, task, template
 from tests.unit.render.builders import (
     desired,
@@ -23,6 +19,10 @@ from tests.unit.render.builders import (
     volume,
     written,
 )
+
+from kubeopencode.api import config
+from kubeopencode.render.parts import Refused
+from kubeopencode.world import Cluster
 
 
 def test_the_pod_and_its_files_are_named_and_labelled_after_the_task():
