@@ -83,7 +83,9 @@ def test_every_column_points_at_a_field_that_exists(kind: str):
             assert column["type"] == "date"
             continue
         shown = field(kind, path)
-        assert column["type"] == ("date" if shown.get("format") == "date-time" else shown["type"])
+        # A date is shown as an age, which a time to come does not have.
+        age = shown.get("format") == "date-time" and column["name"] != "Next Schedule"
+        assert column["type"] == ("date" if age else shown["type"])
 
 
 @pytest.mark.xfail(

@@ -99,7 +99,8 @@ def test_an_image_of_the_owner_gets_the_programs_own_client():
     assert (main(pod)["image"], main(pod)["imagePullPolicy"]) == ("corp/attach:1", "IfNotPresent")
     assert inits(pod) == ["opencode-init"]
     assert '/tools/opencode run --attach "$OPENCODE_URL"' in main(pod)["command"][2]
-    assert '< "/task/task.md"' in main(pod)["command"][2]
+    assert '< "$TASK_FILE"' in main(pod)["command"][2]
+    assert env(main(pod))["TASK_FILE"] == "/task/task.md"
     assert env(main(pod))["OPENCODE_URL"] == "http://solo.team.svc.cluster.local:4096"
     assert mounts(main(pod))["/tools"]["name"] == "tools"
 
