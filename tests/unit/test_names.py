@@ -113,30 +113,17 @@ def test_a_file_key_is_one_that_a_config_map_takes(path: str):
     assert CONFIG_MAP_KEY.fullmatch(key)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="names.py file_key: Kubernetes refuses keys that begin with '..', so /..data needs the hashed form with a "
-    "first character of ours",
-)
 @pytest.mark.parametrize("path", ["/..data", "/..", "/...", "/..a/b"])
 def test_a_file_key_never_begins_with_two_dots(path: str):
     assert not names.file_key(path).startswith("..")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="names.py foreign_pod, foreign_context: '-' joins and is part of names; hash namespace/task"
-)
 def test_tasks_of_different_namespaces_never_share_a_pod_of_one_agent():
     for name in (names.foreign_pod, names.foreign_context):
         assert name("a-b", "c") != name("a", "b-c")
     assert names.foreign_pod("dev", "fix") != names.pod("dev-fix")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="names.py: the files of a Task named X-server and those of an Agent named X are both ConfigMap "
-    "X-server-context; the Task then fails with NameConflict, or the Agent does",
-)
 def test_a_task_and_an_agent_of_one_namespace_never_share_a_config_map():
     assert names.context("team-server") != names.server_context("team")
 

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import objects, status
+from kubeopencode.apiserver import objects, status, tunnel
 from kubeopencode.apiserver.calls import Call
 from kubeopencode.apiserver.gateway import ExecRequest, Kubelet, KubeletError, LogRequest, Session
 from kubeopencode.apiserver.storage import Storage
@@ -179,8 +179,13 @@ async def _finish(socket: web.WebSocketResponse, outcome: Json) -> None:
 
 
 async def forward(call: Call, storage: Storage, target: Target, kubelet: Kubelet | None) -> web.StreamResponse:
-    """`pods/{name}/portforward` over a WebSocket: channel 2n carries port n, channel 2n+1 its error."""
+    """`pods/{name}/portforward`: kubectl's tunnel, or channels (2n carries port n, 2n+1 its error)."""
     _pod(storage, target)
+    if tunnel.PROTOCOL in call.request.headers.get("Sec-WebSocket-Protocol", ""):
+        runner = _kubelet(kubelet)
+        socket = await _upgrade(call, (tunnel.PROTOCOL,))
+        await tunnel.Tunnel(socket, runner, target.place.key).run()
+        return socket
     numbers = [text for value in call.request.query.getall("ports", []) for text in value.split(",")]
     if not numbers or not all(text.isdigit() and 0 < int(text) < 65_536 for text in numbers):
         raise status.bad_request(f"ports: {','.join(numbers)!r} is not a list of port numbers")

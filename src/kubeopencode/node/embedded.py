@@ -107,6 +107,10 @@ class Node:
             await self._tasks[0]
         await self._kubelet.sweep()
 
+    async def wait(self) -> None:
+        """Wait for the end of the node's work: after `stop`, or with what it could not survive, which is raised."""
+        await asyncio.shield(self._tasks[0])
+
     async def stop(self, *, keep_running: bool = False) -> None:
         """End the node's work; containers are ended too unless a later node shall adopt them."""
         self._manager.stop()

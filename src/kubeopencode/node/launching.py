@@ -6,6 +6,7 @@ Reads ConfigMaps, Secrets and claims through the API; starts nothing.
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from kubeopencode.node.runner import ContainerId, Identity, Launch, Mount
 
 T = TypeVar("T", bound=meta.Object)
 
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+"""Names of containers and volumes become names of directories: the API's rule is checked once more."""
 LISTEN = "KUBEOPENCODE_LISTEN"
 """The variable that tells every container the address its servers must listen on: the Pod's own."""
 
@@ -51,6 +54,9 @@ class Launcher:
 
         Raises `catalogue.UnknownImage`, `environment.ConfigError`, `volumes.VolumeError` and the API's errors.
         """
+        for name in (container.name, *(volume.name for volume in pod.spec.volumes)):
+            if not _LABEL.match(name):
+                raise environment.ConfigError(f'name "{name}" is not a DNS label of lower-case letters, digits and "-"')
         image = self.catalogue.find(container.image)
         place = environment.Place(self.node, home.ip)
         if home.volumes is None:

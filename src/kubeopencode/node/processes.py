@@ -315,17 +315,8 @@ async def refusal(bwrap: str) -> str:
     """Why no sandbox can be made on this host, with what mends it; empty if one can."""
     if not bwrap:
         return MEND["missing"]
-    trial = (
-        "--unshare-user",
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--uid",
-        "1000",
-    )
     process = await asyncio.create_subprocess_exec(
-        bwrap, *trial, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "true",
+        bwrap, *sandbox.trial(), "--", "true",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, complaint = await process.communicate()

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -84,4 +85,7 @@ def _check(program: Path, digest: str) -> None:
 
 
 if __name__ == "__main__":
-    install()
+    try:
+        install()
+    except InstallError as error:
+        sys.exit(f"Error: {error}")

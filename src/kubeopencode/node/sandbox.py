@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubeopencode.node.runner import Launch, Mount
+from kubeopencode.node.runner import ContainerId, Launch, Mount
 
 PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 """Where a Linux host keeps its programs: links stay links, directories are bound read-only."""
@@ -78,6 +78,12 @@ def arguments(launch: Launch, files: Files, root: Path = Path("/")) -> list[str]
     """The options of bubblewrap for one container, without its command."""
     targets = tuple(mount.target for mount in launch.mounts)
     return [*_namespaces(launch), *_system(files, root, targets), *_mounts(launch), *_entry(launch, files)]
+
+
+def trial() -> list[str]:
+    """The options that a host may refuse, over a read-only view of itself: for finding out whether it does."""
+    launch = Launch(ContainerId("", "trial", 0), ("true",))
+    return [*_namespaces(launch), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", *_quiet_proc()]
 
 
 def _namespaces(launch: Launch) -> Iterator[str]:

@@ -139,3 +139,41 @@ async def test_pods_speak(kubectl: Kubectl) -> None:
 async def test_identity_and_rights(kubectl: Kubectl) -> None:
     assert await kubectl("auth", "can-i", "create", "pods") == (0, "yes\n")
     assert "me" in (await kubectl("auth", "whoami"))[1]
+
+
+async def test_a_port_is_forwarded_in_both_directions(kubectl: Kubectl, tmp_path: Path) -> None:
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+        await writer.drain()
+        writer.close()
+
+    pod = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\nspec: {nodeName: here, containers: [{name: c, image: i}]}\n"
+    assert (await kubectl("apply", "-f", "-", given=pod))[0] == 0
+    state = '{"status":{"phase":"Running"}}'
+    assert (await kubectl("patch", "pod", "p", "--subresource=status", "--type=merge", "-p", state))[0] == 0
+    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        process = await asyncio.create_subprocess_exec(
+            "kubectl",
+            "port-forward",
+            "pod/p",
+            f":{port}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"KUBECONFIG": str(tmp_path / "config"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        )
+        try:
+            assert process.stdout is not None
+            line = (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+            assert line.startswith("Forwarding from 127.0.0.1:"), line
+            local = int(line.split(":")[1].split()[0])
+            for size in (5, 200_000):
+                reader, writer = await asyncio.open_connection("127.0.0.1", local)
+                writer.write(b"a" * size)
+                writer.write_eof()
+                assert await asyncio.wait_for(reader.read(), 10) == b"A" * size
+                writer.close()
+        finally:
+            process.terminate()
+            await process.wait()

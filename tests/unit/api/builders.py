@@ -69,10 +69,11 @@ def config_map(name: str, data: dict[str, str], namespace: str = NAMESPACE) -> c
 
 
 def pod(phase: str, *, containers: Any = (), init: Any = (), age: float = 60, **status: Any) -> core.Pod:
-    """A Pod as the kubelet reports it."""
+    """A Pod as the kubelet reports it; the init container `output-collector` is its sidecar."""
     state = {"phase": phase, "containerStatuses": list(containers), "initContainerStatuses": list(init)} | status
     meta = metadata("job-pod", creationTimestamp=at(-age))
-    return msgspec.convert({"metadata": meta, "status": state}, core.Pod)
+    spec = {"initContainers": [{"name": "opencode-init"}, {"name": "output-collector", "restartPolicy": "Always"}]}
+    return msgspec.convert({"metadata": meta, "spec": spec, "status": state}, core.Pod)
 
 
 def container(name: str, **state: Any) -> dict[str, Any]:

@@ -88,11 +88,6 @@ def test_every_column_points_at_a_field_that_exists(kind: str):
         assert column["type"] == ("date" if age else shown["type"])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="api/crontask.py: a column of type date prints an age, which kubectl shows as <invalid> for a time to come; "
-    "the type string prints the time",
-)
 def test_the_next_schedule_lies_ahead_so_it_is_shown_as_a_time_and_not_as_an_age():
     (column,) = (each for each in version("CronTask")["additionalPrinterColumns"] if each["name"] == "Next Schedule")
     assert column["type"] == "string"

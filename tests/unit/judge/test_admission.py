@@ -107,11 +107,6 @@ def test_a_lowered_limit_ends_nobody_and_lets_nobody_in():
     assert (names(let_in.admitted), let_in.newcomers) == (["a", "b"], ())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="judge/admission.py decide: Tasks that run without a slot (they began before the Agent got its limit, or its "
-    "status was lost) are not counted, so more run than maxConcurrentTasks; they should be taken up as holders",
-)
 def test_tasks_that_began_before_there_was_a_limit_count_against_it():
     let_in = decide(agent(maxConcurrentTasks=1), [came("old", -9, phase="Running"), came("new", 0)])
     assert let_in.newcomers == ()

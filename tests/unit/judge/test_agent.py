@@ -100,11 +100,6 @@ def test_an_agent_that_gave_up_its_server_forgets_it():
     assert "ServerHealthy" not in said(status)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="judge/agent.py passive: the condition Suspended is kept; an Agent with command that was suspended and is "
-    "resumed says Suspended=True for ever, while status.suspended is false",
-)
 def test_an_agent_with_a_command_that_is_resumed_no_longer_says_that_it_is_suspended():
     was = decide(agent(command=["x"], suspend=True)).status
     status = judge.passive(profile(Agent(agent().metadata, agent(command=["x"]).spec, was)), NOW).status

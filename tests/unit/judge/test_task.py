@@ -382,21 +382,11 @@ class TestItsPod:
         )
         assert condition(failed, "Ready").message == "container context-init: exit code 1 (no space left)"
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="judge/podstate.py failure: init containers are asked first, so a native sidecar that was killed after "
-        "the agent had failed gets the blame; containers with restartPolicy Always should be asked last",
-    )
     def test_a_sidecar_that_was_ended_after_the_agent_failed_is_not_to_blame(self):
         init = [ended("opencode-init", 0), ended("output-collector", 137)]
         failed = decide(task(status=RUNNING), pod=pod("Failed", init=init, containers=[ended("agent", 2)]))
         assert condition(failed, "Ready").message == "container agent: exit code 2"
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="judge/podstate.py failure: only containers that ended badly are asked, but the recorder, which knows "
-        "the provider's error of a standalone run, ends well; joined reports(pod)['error'] should be asked first",
-    )
     def test_a_providers_error_that_the_recorder_knows_is_told(self):
         words = ended("output-collector", 0, message='{"error":{"name":"APIError","message":"401: the key is wrong"}}')
         failed = decide(task(status=RUNNING), pod=pod("Failed", init=[words], containers=[ended("agent", 1)]))
@@ -475,12 +465,6 @@ class TestItsPod:
         assert decide(task(timeout="110s", status=RUNNING), pod=stuck).look_again == 10
         assert decide(task(timeout="1h", status=RUNNING), pod=stuck).look_again == 60
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="judge/podstate.py start_failure: a sidecar in CrashLoopBackOff counts as a Pod that will not start, "
-        "measured from the Pod's creation, so it ends an agent at work at once; ask only while no container of the "
-        "Pod runs or has run",
-    )
     def test_a_crashing_sidecar_does_not_end_an_agent_at_work(self):
         busy = pod(
             "Running",
@@ -500,11 +484,6 @@ class TestAfterACrashOfOurs:
     def test_a_task_whose_pod_ended_meanwhile_is_completed_at_once(self):
         assert decide(task(), pod=pod("Succeeded")).status.phase == "Completed"
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="judge/task.py _under_way: the controller writes podName only on the pass that renders; a crash between "
-        "creating the Pod and writing the status leaves it empty for ever; use placed_in(status, seen.pod.metadata.key)",
-    )
     def test_a_task_whose_pod_exists_learns_its_name_though_its_status_was_never_written(self):
         status = decide(task(), pod=pod("Running")).status
         assert (status.podName, status.podNamespace) == ("job-pod", "team")

@@ -116,11 +116,6 @@ def test_a_whole_config_map_with_a_path_becomes_a_read_only_folder():
     assert volume(pod, second["name"])["configMap"] == {"name": "more", "optional": True}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="render/contexts.py Directory: fileMode of a whole ConfigMap is dropped, though the README's own example "
-    "(.scripts, 493) asks for it; it belongs into configMap.defaultMode",
-)
 def test_the_files_of_a_folder_have_the_mode_that_was_asked_for():
     _, pod = standalone(of_map("scripts", mountPath=".scripts", fileMode=493))
     assert volume(pod, mounts(main(pod))["/workspace/.scripts"]["name"])["configMap"]["defaultMode"] == 493

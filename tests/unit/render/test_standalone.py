@@ -60,11 +60,6 @@ def test_the_recorder_outlives_the_agent_as_a_sidecar():
     assert init(standalone()[1], "output-collector")["restartPolicy"] == "Always"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="render/task.py _record: Cluster.native_sidecars is not looked at; before Kubernetes 1.29 an init container "
-    "with restartPolicy Always runs to its end first, so the Task would hang; it should be a second container",
-)
 def test_the_recorder_is_an_ordinary_container_where_sidecars_are_unknown():
     _, pod = desired(task(), template(), cluster=Cluster(native_sidecars=False))
     assert "output-collector" not in inits(pod)
@@ -202,11 +197,6 @@ def test_an_owners_mount_may_be_the_workspace():
     assert "workspace" not in {each["name"] for each in pod["spec"]["volumes"]}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="render/pods.py spec: extraVolumes and extraVolumeMounts do not go through merge, so a path or name of ours "
-    "used twice is refused by the API server again and again instead of by a condition",
-)
 @pytest.mark.parametrize(
     "options",
     [
@@ -225,7 +215,6 @@ def test_an_owners_volume_never_stands_beside_one_of_ours_in_the_same_place(opti
     assert (len(set(paths)), len(set(names))) == (len(paths), len(names))
 
 
-@pytest.mark.xfail(strict=True, reason="render: podSpec.systemContainers is accepted and not applied anywhere")
 def test_the_owners_settings_of_our_containers_are_carried_over():
     limits = {"limits": {"memory": "1Gi"}}
     _, pod = standalone(podSpec={"systemContainers": {"contextInit": {"resources": limits}}})
