@@ -195,13 +195,16 @@ def test_nobody_is_told_to_wait_while_there_is_room():
 
 @dataclass
 class World:
-    """Tasks as they are, what a lagging cache has seen of them, and the Agent's books, written with their version."""
+    """Tasks as they are, what the lagging caches of two leaders have seen of them, and the Agent's books.
+
+    The books are never stale: they are written over the version that was looked at.
+    """
 
     by: Agent
     tasks: dict[str, Task] = field(default_factory=dict[str, Task])
     changes: list[tuple[str, Task | None]] = field(default_factory=list[tuple[str, Task | None]])
-    cache: dict[str, Task] = field(default_factory=dict[str, Task])
-    seen: int = 0
+    caches: tuple[dict[str, Task], dict[str, Task]] = field(default_factory=lambda: ({}, {}))
+    seen: list[int] = field(default_factory=lambda: [0, 0])
     ever: list[str] = field(default_factory=list[str])
     starts: list[float] = field(default_factory=list[float])
     made: int = 0
@@ -232,28 +235,60 @@ class World:
             del self.tasks[uid]
             self.changes.append((uid, None))
 
-    def catch_up(self, steps: int) -> None:
-        """The cache sees some more of what happened, in order."""
-        for uid, what in self.changes[self.seen : self.seen + steps]:
-            self.cache.pop(uid, None)
+    def catch_up(self, steps: int, leader: int = 0) -> None:
+        """A cache sees some more of what happened, in order."""
+        cache, seen = self.caches[leader], self.seen[leader]
+        for uid, what in self.changes[seen : seen + steps]:
+            cache.pop(uid, None)
             if what is not None:
-                self.cache[uid] = what
-        self.seen = min(len(self.changes), self.seen + steps)
+                cache[uid] = what
+        self.seen[leader] = min(len(self.changes), seen + steps)
 
-    def admit(self, now: float) -> None:
-        """The controller decides on what the cache has, and asks the server for holders that it does not have."""
+    def admit(self, now: float, leader: int = 0) -> None:
+        """A leader decides on what its cache has, and asks the server for holders that it does not have."""
+        cache = self.caches[leader]
         held = {each.taskUID for each in self.by.status.admitted}
-        gone = {uid for uid in held - set(self.cache) if uid not in self.tasks}
-        decided = admission.decide(self.by.spec, self.by, self.cache.values(), gone, at(now))
+        gone = {uid for uid in held - set(cache) if not self.active(uid)}
+        decided = admission.decide(self.by.spec, self.by, cache.values(), gone, at(now))
         self.ever += [t.metadata.uid for t in decided.newcomers]
         self.starts += [now] * len(decided.newcomers)
         status = msgspec.structs.replace(self.by.status, admitted=decided.admitted, taskStartHistory=decided.history)
         self.by = msgspec.structs.replace(self.by, status=status)
 
+    def active(self, uid: str) -> bool:
+        """A Task exists and has not ended."""
+        return uid in self.tasks and self.tasks[uid].status.phase not in FINISHED
+
     def at_work(self) -> list[str]:
         """Tasks that hold a slot, exist and have not ended."""
         held = {each.taskUID for each in self.by.status.admitted}
-        return [uid for uid in held if uid in self.tasks and self.tasks[uid].status.phase not in FINISHED]
+        return [uid for uid in held if self.active(uid)]
+
+    def tell(self, what: str, amount: int, now: float, leader: int = 0) -> None:
+        """One thing happens."""
+        match what:
+            case "arrive":
+                self.arrive(now)
+            case "admit":
+                self.admit(now, leader)
+            case "run":
+                self.turn("Running", amount)
+            case "finish":
+                self.turn("Completed", amount)
+            case "delete":
+                self.delete(amount)
+            case "see":
+                self.catch_up(amount, leader)
+            case _:
+                pass
+
+    def check(self, capacity: int, starts: int | None) -> None:
+        """The limits hold."""
+        if capacity:
+            assert len(self.at_work()) <= capacity
+        if starts:
+            windows = [sum(first <= each < first + WINDOW for each in self.starts) for first in self.starts]
+            assert max(windows, default=0) <= starts
 
 
 steps = st.lists(
@@ -266,40 +301,43 @@ steps = st.lists(
 )
 
 
-@given(
-    steps,
-    st.integers(min_value=0, max_value=3),
-    st.one_of(st.none(), st.integers(min_value=1, max_value=3)),
-)
+capacities = st.integers(min_value=0, max_value=3)
+quotas = st.one_of(st.none(), st.integers(min_value=1, max_value=3))
+
+
+def world(capacity: int, starts: int | None) -> World:
+    """A world with one Agent that has these limits."""
+    spec: dict[str, Any] = {"maxConcurrentTasks": capacity} | ({"quota": quota(starts)} if starts else {})
+    return World(agent(**spec))
+
+
+@given(steps, capacities, quotas)
 def test_whatever_happens_the_limits_hold_and_nobody_is_let_in_twice(
     story: list[tuple[str, int]], capacity: int, starts: int | None
 ):
-    spec: dict[str, Any] = {"maxConcurrentTasks": capacity} | ({"quota": quota(starts)} if starts else {})
-    there = World(agent(**spec))
-    now = 0.0
+    there, now = world(capacity, starts), 0.0
     for what, amount in story:
-        match what:
-            case "arrive":
-                there.arrive(now)
-            case "admit":
-                there.admit(now)
-            case "run":
-                there.turn("Running", amount)
-            case "finish":
-                there.turn("Completed", amount)
-            case "delete":
-                there.delete(amount)
-            case "see":
-                there.catch_up(amount)
-            case _:
-                now += amount * 5
-        if capacity:
-            assert len(there.by.status.admitted) <= capacity
-            assert len(there.at_work()) <= capacity
-        if starts:
-            assert all(sum(first <= each < first + WINDOW for each in there.starts) <= starts for first in there.starts)
+        now += amount * 5 if what == "wait" else 0
+        there.tell(what, amount, now)
+        there.check(capacity, starts)
         assert len(there.ever) == len(set(there.ever))
         assert capacity or starts or not there.ever
+
+
+@given(
+    st.lists(st.tuples(st.integers(min_value=0, max_value=1), steps.map(lambda story: story[:8])), max_size=8),
+    capacities,
+    quotas,
+)
+def test_two_leaders_with_caches_of_different_age_never_let_in_too_many(
+    terms: list[tuple[int, list[tuple[str, int]]]], capacity: int, starts: int | None
+):
+    there, now = world(capacity, starts), 0.0
+    for leader, story in terms:
+        for what, amount in story:
+            now += amount * 5 if what == "wait" else 0
+            there.tell(what, amount, now, leader)
+            there.check(capacity, starts)
 
 
 @given(st.permutations(range(6)), st.integers(min_value=1, max_value=3))

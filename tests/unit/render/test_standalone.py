@@ -16,6 +16,7 @@ from tests.unit.render.builders import (
     main,
     mounts,
     standalone,
+    violations,
     volume,
     written,
 )
@@ -64,6 +65,18 @@ def test_the_recorder_is_an_ordinary_container_where_sidecars_are_unknown():
     _, pod = desired(task(), template(), cluster=Cluster(native_sidecars=False))
     assert "output-collector" not in inits(pod)
     assert [each["name"] for each in pod["spec"]["containers"]] == ["agent", "output-collector"]
+
+
+def test_the_recorder_beside_the_agent_is_told_of_its_end_whatever_the_command_is():
+    command = ["my agent", "--with", "$(TASK_NAME)"]
+    _, pod = desired(task(), template(command=command), cluster=Cluster(native_sidecars=False))
+    agent_container, recorder = pod["spec"]["containers"]
+    assert agent_container["command"][:2] == ["sh", "-c"]
+    assert "touch /record/done" in agent_container["command"][2]
+    assert agent_container["command"][3:] == ["sh", *command], "words stay words; the shell never reads them"
+    assert "restartPolicy" not in recorder
+    assert mounts(recorder)["/record"]["name"] == mounts(agent_container)["/record"]["name"]
+    assert violations(pod["spec"]) == []
 
 
 def test_the_environment_comes_in_the_order_of_the_contract():
