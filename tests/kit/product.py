@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ from kubeopencode.api import core, kinds
 from kubeopencode.api.agent import Agent
 from kubeopencode.api.meta import Json, Resource
 from kubeopencode.api.task import FINISHED, Task
+from kubeopencode.cli import planes
 from kubeopencode.kube import client, errors
 from kubeopencode.replay.server import ReplayServer
 
@@ -274,3 +277,43 @@ def processes(word: str) -> list[str]:
     return found
 
 
+
+
+class Outside:
+    """A plane in a process of its own, so that it can be killed."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def up(self) -> None:
+        """`kubeoc up`, and it is ready."""
+        command = [sys.executable, "-m", "kubeopencode.cli", "up", f"--data={self.data}", "--port=0"]
+        with (self.data / "plane.log").open("ab") as output:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        started = self._process
+
+        async def ready() -> planes.State | None:
+            assert started.poll() is None, self.log()
+            state = planes.read(self.data)
+            return state if state and state.pid == started.pid else None
+
+        self.state: planes.State = await until(ready, "the plane is up")
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    async def down(self) -> None:
+        """`kubeoc down`."""
+        command = [sys.executable, "-m", "kubeopencode.cli", "down", f"--data={self.data}"]
+        ending = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        assert await ending.wait() == 0
+        assert self._process is not None
+        assert self._process.wait() == 0, self.log()
+
+    def log(self) -> str:
+        """What the plane has printed, all its lives together."""
+        return (self.data / "plane.log").read_text(errors="replace")

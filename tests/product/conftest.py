@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from kit.product import Place, Product, processes, until
 
+from kit.product import Place, Product, processes, until
 from kubeopencode import plane
 from kubeopencode.kube import client, config
 from kubeopencode.node import processes as sandboxes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kit.product import Place, until
 
+from kit.product import Place, until
 from kubeopencode import names
 from kubeopencode.api import core, kinds, workloads
 from kubeopencode.kube import client

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from kit.product import Place, Product, processes, reasons, texts, until
 
+from kit.product import Place, Product, processes, reasons, texts, until
 from kubeopencode import names
 from kubeopencode.api import kinds
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from kit.product import Place, Product, configuration, texts
 
+from kit.product import Place, Product, configuration, texts
 from kubeopencode.api import core, kinds, workloads
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from kit.product import Place, reasons, until
 
+from kit.product import Place, reasons, until
 from kubeopencode.api import core, kinds
 from kubeopencode.judge import podstate
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from kit.product import Place, Product, reasons, texts, until
 
+from kit.product import Place, Product, reasons, texts, until
 from kubeopencode.api import kinds
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -47,16 +47,21 @@ class Module:
         return ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of its syntax, flat."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def code_lines(self) -> set[int]:
         """Lines with code: no comment, no blank, no docstring."""
-        texts = {line for text in docstrings(self.tree) for line in span(text)}
+        texts = {line for text in docstrings(self.nodes) for line in span(text)}
         lines = enumerate(self.text.splitlines(), start=1)
         return {number for number, line in lines if (code := line.strip()) and code[0] != "#"} - texts
 
     @cached_property
     def functions(self) -> list[Function]:
         """All functions, also those inside others."""
-        return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
+        return [node for node in self.nodes if isinstance(node, Function)]
 
     def size(self, function: Function) -> int:
         """Code lines of a function, from `def` to its end."""
@@ -72,9 +77,9 @@ def span(node: ast.stmt) -> range:
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
-def docstrings(tree: ast.Module) -> Iterator[ast.Expr]:
+def docstrings(nodes: list[ast.AST]) -> Iterator[ast.Expr]:
     """Texts that stand alone: docstrings, also those below a field."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node
 
@@ -183,7 +188,7 @@ def test_no_import_is_relative():
     found = [
         f"{module.place(node)} imports relatively"
         for module in MODULES
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert not found, "\n".join(found)
@@ -213,7 +218,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 def imports(module: Module) -> Iterator[tuple[str, int]]:
     """Modules of ours that a module imports anywhere, also lazily or for types only, with the line."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             wanted = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

@@ -17,6 +17,7 @@ from kubeopencode.apiserver.status import Cause
 MAX_OBJECT = 1_572_864
 """Bytes one stored object may have, 1.5 MiB as with etcd."""
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_DECODED = ("apiVersion", "kind", "metadata")
 _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
@@ -129,7 +130,6 @@ def check(kind: Kind, obj: Json, old: Json | None) -> None:
         if not causes and kind.schema.deep_rules:
             causes += cel.check(kind.schema, obj, old)
     elif not kind.custom:
-        _check_types(kind, obj)
         causes += defaults.check(kind, obj, old)
     if causes:
         raise status.invalid(kind.kind, kind.group, str(meta.get("name", "")), causes)
@@ -137,12 +137,16 @@ def check(kind: Kind, obj: Json, old: Json | None) -> None:
         kind.check(obj, old)
 
 
-def _check_types(kind: Kind, obj: Json) -> None:
-    """Refuse a built-in object that a typed server could not decode. Raises Failure 400."""
+def check_types(kind: Kind, obj: Json) -> None:
+    """Refuse what a typed server could not decode: metadata of every kind, all of a built-in. Raises Failure 400."""
+    node = kind.schema
+    if node is None:
+        return
+    pruning.drop_nulls(node, obj)
     found: list[Cause] = []
-    for name, node in kind.schema.properties.items() if kind.schema else ():
-        if name in obj:
-            validation.validate(node, obj[name], name, found)
+    for name, child in node.properties.items():
+        if name in obj and (not kind.custom or name in _DECODED):
+            validation.validate(child, obj[name], name, found)
     wrong = next((cause for cause in found if cause.reason == "FieldValueTypeInvalid"), None)
     if wrong is not None:
         raise status.bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {wrong}')

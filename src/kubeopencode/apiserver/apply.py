@@ -9,13 +9,14 @@ from typing import Any, cast
 
 from kubeopencode.api.meta import Json
 from kubeopencode.apiserver import fields, objects, status
-from kubeopencode.apiserver.admission import Options, shape
+from kubeopencode.apiserver.admission import Options, check_types, shape
 from kubeopencode.apiserver.registry import Kind
 from kubeopencode.apiserver.schema import Schema
 
 
 def clean(kind: Kind, config: Json, options: Options) -> None:
     """Report and drop unknown fields of what is applied; nothing is defaulted. Raises Failure 400 in strict mode."""
+    check_types(kind, config)
     probe = objects.clone(config)
     shape(kind, probe, options)
     _keep_known(config, probe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import Any, cast
 
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.apiserver import cel, jsonpath, objects, schema, status
@@ -166,7 +166,7 @@ def _check_schema(root: Json, path: str) -> list[Cause]:
         return causes
     try:
         compiled = schema.compile_root(root)
-    except (re.error, KeyError, TypeError, ValueError) as error:
+    except (re.error, AttributeError, KeyError, TypeError, ValueError) as error:
         return [status.invalid_value(path, "", f"the schema cannot be compiled: {error}")]
     for problem in cel.problems(compiled):
         where = f"{path}{problem.path}.x-kubernetes-validations"
@@ -174,8 +174,46 @@ def _check_schema(root: Json, path: str) -> list[Cause]:
     return causes
 
 
-def _check_structure(node: Json, path: str, causes: list[Cause]) -> None:
+_RULE_TEXTS = ("message", "messageExpression", "fieldPath", "reason")
+_WORDS: dict[type, tuple[str, ...]] = {
+    str: ("type", "format", "pattern", "description", "x-kubernetes-list-type", "x-kubernetes-map-type"),
+    dict: ("properties", "not"),
+    list: ("required", "enum", "x-kubernetes-list-map-keys", "x-kubernetes-validations", "allOf", "anyOf", "oneOf"),
+    int: ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+    float: ("minimum", "maximum", "multipleOf"),
+    bool: ("nullable", "uniqueItems", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource"),
+}
+
+
+def _check_words(found: Any, path: str, causes: list[Cause]) -> bool:
+    """Whether the words of one node have the right types, so that the rest may look at them."""
+    before = len(causes)
+    if not isinstance(found, dict):
+        causes.append(status.invalid_value(path, found, "must be a schema"))
+        return False
+    node = cast(Json, found)
+    for wanted, words in _WORDS.items():
+        for word in words:
+            kinds = (int, float) if wanted is float else wanted
+            if node.get(word) is not None and not isinstance(node[word], kinds):
+                causes.append(status.invalid_value(f"{path}.{word}", node[word], "has the wrong type"))
+    if len(causes) == before:
+        for rule in objects.items(node, "x-kubernetes-validations"):
+            if not isinstance(rule, dict) or not isinstance(cast(Json, rule).get("rule"), str):
+                causes.append(status.required(f"{path}.x-kubernetes-validations.rule"))
+            elif not all(isinstance(cast(Json, rule).get(word, ""), str) for word in _RULE_TEXTS):
+                detail = f"{', '.join(_RULE_TEXTS)} must be texts"
+                causes.append(status.invalid_value(f"{path}.x-kubernetes-validations", rule, detail))
+        for word in ("required", "x-kubernetes-list-map-keys"):
+            if not all(isinstance(name, str) for name in objects.items(node, word)):
+                causes.append(status.invalid_value(f"{path}.{word}", node[word], "must be a list of field names"))
+    return len(causes) == before
+
+
+def _check_structure(node: Any, path: str, causes: list[Cause]) -> None:
     """The rules of structural schemas that generators break most often."""
+    if not _check_words(node, path, causes):
+        return
     if "$ref" in node:
         causes.append(status.forbidden_field(f"{path}.$ref", "$ref is not supported"))
     free = node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")

@@ -29,7 +29,8 @@ def on_create(kind: Kind, obj: Json) -> None:
     elif kind.kind == "Namespace":
         obj["status"] = {"phase": "Active"}
         obj["spec"] = {"finalizers": ["kubernetes"]}
-        objects.metadata(obj).setdefault("labels", {})["kubernetes.io/metadata.name"] = objects.metadata(obj)["name"]
+        meta = objects.metadata(obj)
+        meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = str(meta.get("name", ""))
     elif kind.kind == "PersistentVolumeClaim":
         obj["status"] = {"phase": "Pending"}
     elif kind.kind == "Service":

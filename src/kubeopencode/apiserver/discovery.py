@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import openapi, responses, status
+from kubeopencode.apiserver import gnostic, openapi, responses, status
 from kubeopencode.apiserver.calls import Call
 from kubeopencode.apiserver.registry import Kind, Registry
 
@@ -60,11 +60,17 @@ class Documents:
 
     def _schemas(self, call: Call, path: str) -> web.Response:
         if path == "/openapi/v2" and call.accept and "json" not in call.accept and "*/*" not in call.accept:
-            raise status.Failure(406, "only application/json is served for /openapi/v2")
+            return self._old_schemas(call)
         raw = self._openapi.document(path)
         if raw is None:
             raise status.no_such_path()
         return responses.raw(raw)
+
+    def _old_schemas(self, call: Call) -> web.Response:
+        raw = self._openapi.protobuf() if gnostic.CONTENT_TYPE in call.accept else None
+        if raw is None:
+            raise status.Failure(406, f"only application/json and {gnostic.CONTENT_TYPE} are served for /openapi/v2")
+        return web.Response(body=raw, headers={"Content-Type": gnostic.ANSWER_TYPE})
 
     def _plain(self, path: str, parts: list[str]) -> Json | None:
         groups = self._groups()

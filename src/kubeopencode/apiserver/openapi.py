@@ -9,7 +9,7 @@ import hashlib
 from typing import Any, cast
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import objects
+from kubeopencode.apiserver import gnostic, objects
 from kubeopencode.apiserver.registry import Kind, Registry
 from kubeopencode.apiserver.schema import Schema
 
@@ -110,6 +110,13 @@ class OpenApi:
             return None
         raw = self._made[path] = objects.encode(body)
         return raw
+
+    def protobuf(self) -> bytes:
+        """The second version as protobuf."""
+        found = self._kept("protobuf")
+        if found is None:
+            found = self._made["protobuf"] = gnostic.encode(self._second())
+        return found
 
     def _make(self, path: str) -> Json | None:
         if path == "/openapi/v2":

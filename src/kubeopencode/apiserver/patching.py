@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubeopencode.api.meta import Json
-from kubeopencode.apiserver import apply, conversion, objects, patch, status, strategic
+from kubeopencode.apiserver import admission, apply, conversion, objects, patch, status, strategic
 from kubeopencode.apiserver.admission import Options
 from kubeopencode.apiserver.calls import Call, as_object
 from kubeopencode.apiserver.writes import Target, Writer
@@ -55,6 +55,7 @@ def _apply(writer: Writer, target: Target, config: Json, options: Options) -> tu
         raise status.bad_request(
             'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
         )
+    admission.check_types(target.kind, config)
     if objects.metadata(config).get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
     objects.metadata(config).setdefault("name", target.name)

@@ -93,7 +93,6 @@ class Writer:
 
     def update(self, target: Target, body: Json, options: Options) -> Json:
         """Replace an object with what a client read and changed. Raises Failure."""
-        check_body(target, body)
         return self.change(target, lambda _: body, options)
 
     def change(self, target: Target, edit: Callable[[Json], Json], options: Options) -> Json:
@@ -104,6 +103,7 @@ class Writer:
             raise target.missing()
         old = conversion.show(kind, objects.decode(record.raw))
         new = edit(conversion.show(kind, objects.decode(record.raw)))
+        check_body(target, new)
         meta = objects.metadata(new)
         _check_precondition(target, meta, record.version, record.uid)
         before = objects.metadata(old)
@@ -148,6 +148,7 @@ def check_body(target: Target, body: Any) -> Json:
     if not isinstance(body, dict):
         raise status.bad_request("the body of the request is not a JSON object")
     obj = cast(Json, body)
+    admission.check_types(kind, obj)
     meta = objects.metadata(obj)
     api_version, name = obj.setdefault("apiVersion", kind.api_version), obj.setdefault("kind", kind.kind)
     if api_version != kind.api_version or name != kind.kind:

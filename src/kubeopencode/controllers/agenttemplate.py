@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from kubeopencode.agents import opencode
-from kubeopencode.api import kinds
+from kubeopencode.api import conditions, kinds
 from kubeopencode.api.meta import Condition, Key
 from kubeopencode.controllers import library, report
-from kubeopencode.judge import conditions
 from kubeopencode.kube import client
 from kubeopencode.runtime import clock, controller, manager, outcome
 
@@ -38,7 +37,7 @@ class AgentTemplateController:
                 verdict = Condition("Ready", "False", "InvalidConfig", f"spec.config: {error}")
         generation = found.metadata.generation
         stamped = msgspec.structs.replace(verdict, observedGeneration=generation)
-        told = conditions.placed(found.status.conditions, stamped, self.time.now())
+        told = conditions.put(found.status.conditions, stamped, self.time.now())
         status = msgspec.structs.replace(found.status, observedGeneration=generation, conditions=told)
         await report.report(self.api, kinds.AGENTTEMPLATES, found, status)
         return outcome.DONE

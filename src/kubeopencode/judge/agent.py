@@ -7,10 +7,9 @@ from datetime import datetime
 import msgspec
 
 from kubeopencode import names
-from kubeopencode.api import workloads
+from kubeopencode.api import conditions, workloads
 from kubeopencode.api.agent import AgentStatus
 from kubeopencode.api.meta import Condition
-from kubeopencode.judge import conditions
 from kubeopencode.judge.verdict import Notice, Verdict
 from kubeopencode.world import Cluster, Profile
 
@@ -70,7 +69,7 @@ def refused(profile: Profile, reason: str, message: str, now: datetime) -> Verdi
 def placed(status: AgentStatus, condition: Condition, now: datetime) -> AgentStatus:
     """The status with one condition set."""
     stamped = msgspec.structs.replace(condition, observedGeneration=status.observedGeneration)
-    return msgspec.structs.replace(status, conditions=conditions.placed(status.conditions, stamped, now))
+    return msgspec.structs.replace(status, conditions=conditions.put(status.conditions, stamped, now))
 
 
 def _server(ready: bool, suspended: bool) -> tuple[Condition, Condition]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from kubeopencode import names
-from kubeopencode.api import duration
+from kubeopencode.api import conditions, duration
 from kubeopencode.api.meta import Condition, Key
 from kubeopencode.api.outputs import Outputs
 from kubeopencode.api.task import (
@@ -23,7 +23,7 @@ from kubeopencode.api.task import (
     TemplateReference,
     TokenUsage,
 )
-from kubeopencode.judge import admission, conditions, podstate
+from kubeopencode.judge import admission, podstate
 from kubeopencode.judge.verdict import Notice, Verdict
 from kubeopencode.world import Observed
 
@@ -282,7 +282,7 @@ def _base(seen: Observed) -> TaskStatus:
 
 def _with(status: TaskStatus, condition: Condition, now: datetime) -> TaskStatus:
     stamped = msgspec.structs.replace(condition, observedGeneration=status.observedGeneration)
-    return msgspec.structs.replace(status, conditions=conditions.placed(status.conditions, stamped, now))
+    return msgspec.structs.replace(status, conditions=conditions.put(status.conditions, stamped, now))
 
 
 def _second(now: datetime) -> datetime:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from kubeopencode.api import meta, workloads
+from kubeopencode.api import conditions, meta, workloads
 from kubeopencode.api.probes import IntOrString
 from kubeopencode.kube import client, errors
 from kubeopencode.node import raw
-from kubeopencode.runtime import clock, conditions, outcome, store
+from kubeopencode.runtime import clock, outcome, store
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubeopencode.api import core, meta
+from kubeopencode.api import conditions, core, meta
 from kubeopencode.node import life
 from kubeopencode.node.runner import Exited, Running
-from kubeopencode.runtime import conditions
 
 
 @dataclass(frozen=True)

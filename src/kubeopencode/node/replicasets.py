@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kubeopencode.api import core, meta, workloads
+from kubeopencode.api import conditions, core, meta, workloads
 from kubeopencode.kube import client, errors
 from kubeopencode.node import podstatus, raw
-from kubeopencode.runtime import clock, conditions, outcome, store
+from kubeopencode.runtime import clock, outcome, store
 
 
 @dataclass(frozen=True)

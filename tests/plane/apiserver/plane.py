@@ -55,7 +55,9 @@ class Api:
         return await self("PATCH", path, body, Content_Type=content_type)
 
     async def apply(self, path: str, body: Any, manager: str, force: bool = False) -> Answer:
-        return await self.patch(f"{path}?fieldManager={manager}&force={str(force).lower()}", body, "apply")
+        start = "&" if "?" in path else "?"
+        query = f"{start}fieldManager={manager}&force={str(force).lower()}"
+        return await self.patch(path + query, body, "apply")
 
     async def gone(self, path: str) -> None:
         async with asyncio.timeout(5):

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from kit import build
 from kit.plane import Plane
-
 from kubeopencode.api import core, kinds
 from kubeopencode.kube import client
 

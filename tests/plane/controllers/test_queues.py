@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kit import build
 from kit.plane import Plane
-
 from kubeopencode.api import kinds
 
 

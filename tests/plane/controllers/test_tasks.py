@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from kit import build
 from kit.plane import Plane
-
 from kubeopencode import names
 from kubeopencode.api import core, kinds
 from kubeopencode.kube import client

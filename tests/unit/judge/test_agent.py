@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from tests.unit.api.builders import NOW, agent, at, deployment, profile
 
-from kubeopencode.api import workloads
+from kubeopencode.api import conditions, workloads
 from kubeopencode.api.agent import Agent, AgentStatus
 from kubeopencode.judge import agent as judge
-from kubeopencode.judge import conditions
 from kubeopencode.judge.verdict import Notice
 from kubeopencode.world import Cluster
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.api.builders import NOW, agent, at, container, ended, pod, seen, start, task, template, waiting
 
-from kubeopencode.api import core
+from kubeopencode.api import conditions, core
 from kubeopencode.api.meta import Condition, Key
 from kubeopencode.api.task import TaskStatus
-from kubeopencode.judge import conditions, verdict
 from kubeopencode.judge import task as judge
+from kubeopencode.judge import verdict
 
 FULL = {"admitted": [start("other", -10)]}
 """What the books of an Agent with one slot say while another Task holds it."""
@@ -521,12 +521,12 @@ class TestWhatTheControllerFinds:
 
 
 def test_conditions_keep_their_places_and_their_times():
-    first = conditions.placed((), Condition("A", "True", "One"), NOW)
-    both = conditions.placed(first, Condition("B", "False", "Two"), at(1))
-    same = conditions.placed(both, Condition("A", "True", "Other", "words"), at(2))
+    first = conditions.put((), Condition("A", "True", "One"), NOW)
+    both = conditions.put(first, Condition("B", "False", "Two"), at(1))
+    same = conditions.put(both, Condition("A", "True", "Other", "words"), at(2))
     assert [each.type for each in same] == ["A", "B"]
     assert same[0].lastTransitionTime == NOW
-    turned = conditions.placed(same, Condition("A", "False", "Other"), at(3.9))
+    turned = conditions.put(same, Condition("A", "False", "Other"), at(3.9))
     assert turned[0].lastTransitionTime == at(3)
 
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from kubeopencode.api import core, meta
+from kubeopencode.api import conditions, core, meta
 from kubeopencode.node import life, podstatus
 from kubeopencode.node.runner import Exited, Running
-from kubeopencode.runtime import conditions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

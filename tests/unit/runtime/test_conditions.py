@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kubeopencode.api import meta
-from kubeopencode.runtime import conditions
+from kubeopencode.api import conditions, meta
 
 THEN, NOW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 READY = meta.Condition("Ready", "True", "Up", lastTransitionTime=THEN)

@@ -9,13 +9,18 @@ import msgspec
 
 from kubeopencode.api import meta
 
+LONGEST = 1024
+"""Characters of a message; what is longer belongs in a log."""
+
 
 def put(known: Iterable[meta.Condition], told: meta.Condition, now: datetime) -> tuple[meta.Condition, ...]:
     """`known` with `told` in it. Its `lastTransitionTime` changes only when its status does."""
     before = tuple(known)
     old = find(before, told.type)
+    if len(told.message) > LONGEST:
+        told = msgspec.structs.replace(told, message=told.message[: LONGEST - 1] + "…")
     if old is not None and old.status == told.status:
-        told = msgspec.structs.replace(told, lastTransitionTime=old.lastTransitionTime or now)
+        told = msgspec.structs.replace(told, lastTransitionTime=old.lastTransitionTime or now.replace(microsecond=0))
     elif told.lastTransitionTime is None:
         told = msgspec.structs.replace(told, lastTransitionTime=now.replace(microsecond=0))
     if old is None:
