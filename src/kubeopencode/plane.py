@@ -77,7 +77,10 @@ class Plane:
         await self._node.start()
         key = _kept(wanted.data / "password-key").encode()
         self._operator = wiring.Operator(self._api, wiring.OperatorSettings(key))
-        self._running = [asyncio.create_task(self._operator.run(), name="operator")]
+        self._running = [
+            asyncio.create_task(self._operator.run(), name="operator"),
+            asyncio.create_task(self._node.wait(), name="node"),
+        ]
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end everything in order, Pods included."""
@@ -94,8 +97,9 @@ class Plane:
     async def stop(self, *, keep_running: bool = False) -> None:
         """End the plane; with `keep_running` its containers go on and a later plane adopts them."""
         self._operator.stop()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*self._running[:1], return_exceptions=True)
         await self._node.stop(keep_running=keep_running)
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._api.close()
         await self._server.stop()
 

@@ -35,7 +35,7 @@ long_names = st.builds(
 paths = st.from_regex(r"(/[A-Za-z0-9._@%+=:, -]{1,8}){1,6}", fullmatch=True)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(object_names, long_names))
 def test_a_derived_name_is_one_that_kubernetes_takes(name: str):
     for derive in (*OF_A_TASK, *OF_AN_AGENT):
@@ -45,14 +45,14 @@ def test_a_derived_name_is_one_that_kubernetes_takes(name: str):
     assert len(names.server(name)) <= names.MAX_LABEL, "Pods carry the Deployment's name in a label"
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(object_names, long_names))
 def test_a_label_value_is_one_that_kubernetes_takes(name: str):
     assert len(names.label(name)) <= names.MAX_LABEL
     assert LABEL.fullmatch(names.label(name))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(object_names, long_names))
 def test_a_service_has_a_name_that_dns_resolves(name: str):
     assert len(names.service(name)) <= names.MAX_LABEL
@@ -78,7 +78,7 @@ def test_a_name_is_the_same_in_every_process():
     assert names.service("9-lives") == "a-9-lives-" + names.digest("9-lives")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(long_names, min_size=2, max_size=8, unique=True))
 def test_long_names_that_differ_only_at_their_ends_stay_apart(some: list[str]):
     stem = "x" * 250
@@ -91,7 +91,7 @@ def test_names_are_not_cut_in_front_of_a_dash_or_a_dot():
     assert names.fit("a" * 53 + "-." + "b" * 20, 63) == "a" * 53 + "-" + names.digest("a" * 53 + "-." + "b" * 20)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(paths, paths)
 def test_two_files_never_share_a_key(left: str, right: str):
     assert left == right or names.file_key(left) != names.file_key(right)
@@ -111,7 +111,7 @@ def test_known_colliding_paths_stay_apart(left: str, right: str):
     assert names.file_key(left) != names.file_key(right)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(paths)
 def test_a_file_key_is_one_that_a_config_map_takes(path: str):
     key = names.file_key(path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,28 +65,23 @@ def _bubblewrap() -> Finding:
     found = _program("bwrap", "bubblewrap", "Pods run in its sandboxes")
     if found.remedy:
         return found
-    trial = [
-        "bwrap",
-        "--ro-bind",
-        "/",
-        "/",
-        "--unshare-user",
-        "--unshare-pid",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "true",
-    ]
-    done = subprocess.run(trial, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return found
-    remedy = (
-        "this kernel does not let you make sandboxes. On Ubuntu 24.04: "
-        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; "
-        "on older Debian: sudo sysctl kernel.unprivileged_userns_clone=1"
-    )
-    return Finding("bwrap", f"does not work: {done.stderr.strip()[:200]}", remedy)
+    from kubeopencode.node import processes
+
+    if why := asyncio.run(processes.refusal(found.found)):
+        remedy = (
+            "this kernel does not let you make sandboxes. On Ubuntu 24.04: "
+            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; "
+            "on older Debian: sudo sysctl kernel.unprivileged_userns_clone=1"
+        )
+        return Finding("bwrap", why, remedy)
+    return found
+
+
+def _user() -> Finding:
+    if os.geteuid() == 0:
+        advice = "an ordinary user is safer: Pods of a plane that root starts share root's id on files"
+        return Finding("user", "root", advice, optional=True)
+    return Finding("user", "an ordinary one")
 
 
 def _opencode() -> Finding:
@@ -104,6 +100,7 @@ def _plane() -> Finding:
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _python,
+    _user,
     _bubblewrap,
     lambda: _program("git", "git", "agents work in repositories"),
     lambda: _program("rg", "ripgrep", "OpenCode's search tools need it"),

@@ -18,19 +18,21 @@ KEY_VARIABLE = "KUBEOPENCODE_PASSWORD_KEY"
 @click.option("--install-crds", is_flag=True, help="Create or update our CustomResourceDefinitions first.")
 @click.option("--leader-elect", is_flag=True, help="Work only while holding the lease; for more than one replica.")
 @click.option("--lease-namespace", default="kubeopencode-system", show_default=True, help="Namespace of the lease.")
-def command(install_crds: bool, leader_elect: bool, lease_namespace: str) -> None:
+@click.option("--health", default="127.0.0.1:8081", show_default=True, help="Address for /healthz, /readyz, /metrics.")
+def command(install_crds: bool, leader_elect: bool, lease_namespace: str, health: str) -> None:
     """Run the controllers against the cluster of the kubeconfig, or the one this Pod is in."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_run(install_crds=install_crds, lease_namespace=lease_namespace if leader_elect else ""))
+    asyncio.run(_run(install_crds=install_crds, lease_namespace=lease_namespace if leader_elect else "", health=health))
 
 
-async def _run(*, install_crds: bool, lease_namespace: str) -> None:
+async def _run(*, install_crds: bool, lease_namespace: str, health: str) -> None:
     from pathlib import Path
 
     from kubeopencode import wiring
     from kubeopencode.api import meta
     from kubeopencode.kube import client, config
     from kubeopencode.runtime import lease
+    from kubeopencode.runtime.health import HealthServer
 
     said = target.choice()
     inside = not said.kubeconfig and not said.context and config.SERVICE_ACCOUNT.exists()
@@ -49,4 +51,13 @@ async def _run(*, install_crds: bool, lease_namespace: str) -> None:
         operator = wiring.Operator(api, wiring.OperatorSettings(key.encode(), election=election))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, operator.stop)
-        await operator.run()
+        host, _, port = health.rpartition(":")
+        probes = HealthServer(operator.manager)
+        await probes.start(host, int(port))
+        try:
+            await operator.run()
+        except lease.Lost as error:
+            # Another replica leads now; only a fresh start may try again.
+            raise click.ClickException(str(error)) from error
+        finally:
+            await probes.close()

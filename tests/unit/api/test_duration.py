@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeopencode.api import duration
@@ -39,6 +39,7 @@ def test_a_duration_is_spoken_without_empty_parts(seconds: int, text: str):
     assert duration.spoken(timedelta(seconds=seconds)) == text
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**7))
 def test_what_is_spoken_can_be_read_again(seconds: int):
     length = timedelta(seconds=seconds)

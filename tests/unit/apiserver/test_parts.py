@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from kubeopencode.api.meta import Key
-from kubeopencode.apiserver import builtin_types, builtins, certificates, columns, jsonpath, names, protobuf, storage
+from kubeopencode.apiserver import (
+    builtin_types,
+    builtins,
+    certificates,
+    columns,
+    gnostic,
+    jsonpath,
+    names,
+    protobuf,
+    spdy,
+    storage,
+)
 from kubeopencode.apiserver.selectors import Selector
 from kubeopencode.apiserver.status import Failure
 from kubeopencode.apiserver.watchhub import QUEUE, Watcher, WatchHub
@@ -140,3 +151,29 @@ def test_certificates_are_private_and_kept(tmp_path: Path) -> None:
     certificates.context(tmp_path)
     assert certificates.authority(tmp_path) == before
     assert (tmp_path / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_spdy_frames_survive_any_cut() -> None:
+    client, server = spdy.Codec(), spdy.Codec()
+    raw = spdy.data(5, b"hello") + spdy.control(spdy.PING, b"\x00\x00\x00\x01") + spdy.data(5, b"", last=True)
+    whole = list(client.feed(raw))
+    pieces = [frame for at in range(len(raw)) for frame in server.feed(raw[at : at + 1])]
+    assert whole == pieces
+    assert [(frame.kind, frame.data, frame.flags) for frame in whole] == [
+        (spdy.DATA, b"hello", 0),
+        (spdy.PING, b"\x00\x00\x00\x01", 0),
+        (spdy.DATA, b"", spdy.FIN),
+    ]
+
+
+@pytest.mark.parametrize("raw", [b"\x80\x03\x00\x01\x00\x00\x00\x01x", b"\x00\x00\x00\x01\x00\xff\xff\xff"])
+def test_broken_spdy_is_refused(raw: bytes) -> None:
+    with pytest.raises(spdy.ProtocolError):
+        list(spdy.Codec().feed(raw))
+
+
+def test_old_clients_get_definitions_as_protobuf() -> None:
+    source = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "description": "The a."}}}
+    raw = gnostic.encode({"info": {"title": "T", "version": "v1"}, "definitions": {"io.x.Task": source}})
+    assert raw.startswith(b"\x0a\x032.0")
+    assert all(text in raw for text in (b"io.x.Task", b"The a.", b"object"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.api.builders import NOW, agent, at, start, task
 
@@ -309,6 +309,7 @@ def world(capacity: int, starts: int | None) -> World:
     return World(agent(**spec))
 
 
+@settings(deadline=None)
 @given(steps, capacities, quotas)
 def test_whatever_happens_the_limits_hold_and_nobody_is_let_in_twice(
     story: list[tuple[str, int]], capacity: int, starts: int | None
@@ -334,6 +335,7 @@ A_HOLDER_UNSEEN = [("arrive", 3, 0), ("arrive", 1, 0), ("see", 3, 0), ("admit", 
 
 
 @example(A_HOLDER_UNSEEN, 1, None)
+@settings(deadline=None)
 @given(st.lists(deeds, min_size=6, max_size=30), st.integers(min_value=1, max_value=2), quotas)
 def test_two_leaders_with_caches_of_different_age_never_let_in_too_many(
     story: list[tuple[str, int, int]], capacity: int, starts: int | None
@@ -345,6 +347,7 @@ def test_two_leaders_with_caches_of_different_age_never_let_in_too_many(
         there.check(capacity, starts)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)), st.integers(min_value=1, max_value=3))
 def test_once_the_cache_is_quiet_everybody_gets_in_in_order(arrival: list[int], capacity: int):
     there = World(agent(maxConcurrentTasks=capacity))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.render.builders import env, expanded, file, main, standalone
 
@@ -51,6 +51,7 @@ def test_the_program_neither_updates_nor_publishes_itself():
     assert found["OPENCODE_DISABLE_AUTOUPDATE"] == found["OPENCODE_DISABLE_SHARE"] == "1"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("aAPI_$()("), max_size=12).filter(lambda text: "$$" not in text))
 def test_a_reference_in_a_value_is_not_followed(text: str):
     assert expanded(parts.variable("X", text)["value"], {"A": "leaked", "API_": "leaked", "": "leaked"}) == text
