@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from kubeopencode.api.meta import Json, Key
+from kubeopencode.api.meta import Json
 from kubeopencode.apiserver import cel, jsonpath, objects, schema, status
 from kubeopencode.apiserver.builtins import CRDS
 from kubeopencode.apiserver.registry import Column, Kind, Registry, Scale
 from kubeopencode.apiserver.status import Cause
-from kubeopencode.apiserver.storage import Change, Place, Storage
+from kubeopencode.apiserver.storage import Change, Storage
 from kubeopencode.apiserver.watchhub import WatchHub
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
@@ -252,8 +252,3 @@ def _complete(obj: Json, old: Json | None) -> None:
 
 def _condition(kind: str, reason: str, message: str, moment: str) -> Json:
     return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": moment}
-
-
-def place(name: str) -> Place:
-    """Where a definition is stored."""
-    return Place(CRDS, Key("", name))

@@ -155,10 +155,6 @@ class Registry:
         """The kind in whose words a collection is stored."""
         return self._by_collection.get(collection)
 
-    def named(self, group: str, kind: str) -> Kind | None:
-        """The stored version of a kind by its name."""
-        return next((k for k in self._by_collection.values() if k.group == group and k.kind == kind), None)
-
     def all(self) -> Iterator[Kind]:
         """Every served version of every kind."""
         return iter(self._kinds.values())

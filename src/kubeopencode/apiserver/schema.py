@@ -65,16 +65,6 @@ class Schema:
         """The schema of a field or of a map's value."""
         return self.properties.get(name) or self.additional
 
-    @property
-    def granular_map(self) -> bool:
-        """Whether the fields below are owned one by one."""
-        return not self.atomic
-
-    @property
-    def untyped(self) -> bool:
-        """Whether nothing below this node is described."""
-        return not self.properties and self.additional is None
-
 
 _BOUNDS = (
     "minLength",

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kubeopencode.api.meta import Json, Key
-from kubeopencode.apiserver import objects, status
+from kubeopencode.api.meta import Key
+from kubeopencode.apiserver import status
 
 _TOKEN = re.compile(r"\s*(?:(!=|==|=|!|\(|\)|,|<|>)|([^\s!=(),<>]+))")
 
@@ -89,18 +89,6 @@ def _parse_fields(text: str, known: tuple[str, ...]) -> tuple[tuple[str, str, bo
 def parse_labels(text: str) -> tuple[Requirement, ...]:
     """The clauses of a label selector. Raises Failure 400."""
     return _Parser(text).clauses()
-
-
-def from_label_selector(selector: Json) -> tuple[Requirement, ...]:
-    """The clauses of a `metav1.LabelSelector` object."""
-    found = [
-        Requirement(key, "in", frozenset((value,))) for key, value in objects.section(selector, "matchLabels").items()
-    ]
-    operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
-    for expression in selector.get("matchExpressions") or ():
-        values = frozenset(expression.get("values") or ())
-        found.append(Requirement(expression["key"], operators[expression["operator"]], values))
-    return tuple(found)
 
 
 @dataclass

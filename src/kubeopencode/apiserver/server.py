@@ -24,7 +24,7 @@ from kubeopencode.apiserver.reads import Reader
 from kubeopencode.apiserver.registry import Kind, Registry
 from kubeopencode.apiserver.routes import Parts, Router
 from kubeopencode.apiserver.settings import Settings
-from kubeopencode.apiserver.storage import Place, Storage
+from kubeopencode.apiserver.storage import Storage
 from kubeopencode.apiserver.watchhub import WatchHub
 from kubeopencode.apiserver.writes import Target, Writer
 
@@ -55,7 +55,7 @@ class ApiServer:
         self._hub = WatchHub(storage)
         crds.Definitions(storage, self._registry, self._hub)
         deleter = Deleter(storage)
-        self._writer = Writer(storage, self._registry.stored)
+        self._writer = Writer(storage)
         self._collector = Collector(storage, self._registry, deleter)
         parts = Parts(
             registry=self._registry,
@@ -123,10 +123,6 @@ class ApiServer:
     def kinds(self) -> list[Kind]:
         """All kinds that are served now."""
         return list(self._registry.all())
-
-    def exists(self, place: Place) -> bool:
-        """Whether an object is stored."""
-        return self._storage.get(place) is not None
 
 
 def _request(

@@ -42,9 +42,8 @@ class Target:
 class Writer:
     """All writes that make or change objects."""
 
-    def __init__(self, storage: Storage, stored: Callable[[str], Kind | None]) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._stored = stored
 
     def read(self, target: Target) -> Json | None:
         """The object as the target's version shows it."""

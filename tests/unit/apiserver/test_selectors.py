@@ -39,8 +39,3 @@ def test_fields_are_selected_when_the_kind_knows_them() -> None:
     assert not found.matches(Key("n", "a"), {}, {"status.phase": "Running"})
     with pytest.raises(Failure, match=r'field label not supported: "spec\.x"'):
         selectors.parse("", "spec.x=1", ("status.phase",))
-
-
-def test_the_object_form_means_the_same() -> None:
-    selector = {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}
-    assert selectors.from_label_selector(selector) == selectors.parse_labels("a=1,!b")

@@ -234,6 +234,31 @@ def test_the_owners_settings_of_our_containers_are_carried_over():
     assert init(pod, "context-init")["resources"] == limits
 
 
+def test_the_owners_settings_of_our_containers_change_neither_what_they_do_nor_where():
+    theirs = {"name": "x", "command": ["x"], "volumeMounts": [], "env": [{"name": "LANG", "value": "C"}]}
+    _, plain = standalone()
+    _, pod = standalone(podSpec={"systemContainers": {"contextInit": theirs}})
+    for field in ("name", "command", "volumeMounts"):
+        assert init(pod, "context-init")[field] == init(plain, "context-init")[field]
+    assert env(init(pod, "context-init")) == env(init(plain, "context-init")) | {"LANG": "C"}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=KeyError,
+    reason="render/pods.py _overridden, extras: parts of podSpec that belong to Kubernetes are not in the schema, "
+    "so a missing name is a KeyError, tried again for ever without a condition; it should be Refused with the field",
+)
+@pytest.mark.parametrize(
+    "options",
+    [{"extraEnv": [{"value": "x"}]}, {"extraVolumes": [{"emptyDir": {}}]}, {"extraVolumeMounts": [{"name": "tools"}]}],
+    ids=["extraEnv", "extraVolumes", "extraVolumeMounts"],
+)
+def test_what_the_owner_left_incomplete_is_refused_with_the_field(options: Any):
+    with pytest.raises(Refused, match=r"spec\.podSpec\." + next(iter(options))):
+        standalone(podSpec=options)
+
+
 def test_the_clusters_system_image_runs_our_containers():
     cluster = Cluster(system_image=config.SystemImage("corp/koc:2", "Always"))
     _, pod = desired(task(), template(), cluster=cluster)
