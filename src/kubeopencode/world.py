@@ -149,6 +149,8 @@ class Observed:
     missing: str = ""
     """Why there is no profile, in words for the user."""
     pod: core.Pod | None = None
+    waiting: int = 0
+    """Tasks that wait for the same Agent, this one among them."""
     config_maps: Mapping[Key, core.ConfigMap | None] = field(default_factory=dict[Key, "core.ConfigMap | None"])
     """ConfigMaps that contexts name; None for one that does not exist."""
 
@@ -170,6 +172,9 @@ class Observed:
         """
         profile = self.profile
         if profile is None or profile.agent is None or not profile.live or profile.shape.command or self.foreign:
+            return False
+        if profile.shape.attachImage and self.spec.contexts:
+            # The agent's own client carries the instruction and nothing else.
             return False
         return self.outputs is None and not any(_needs_files(item) for item in self.spec.contexts)
 

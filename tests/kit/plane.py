@@ -77,7 +77,14 @@ class Plane:
         """The Pod's agent ends."""
         await self.until_exists(core.PODS, name, namespace)
         ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "message": message}
-        status = {"name": "agent", "state": {"terminated": ended}, "ready": False, "image": "x", "imageID": "", "restartCount": 0}
+        status = {
+            "name": "agent",
+            "state": {"terminated": ended},
+            "ready": False,
+            "image": "x",
+            "imageID": "",
+            "restartCount": 0,
+        }
         phase = "Succeeded" if code == 0 else "Failed"
         await self.pod_status(name, namespace, phase=phase, containerStatuses=[status])
 
@@ -92,7 +99,7 @@ class Plane:
         await self.api.patch(workloads.DEPLOYMENTS, f"{agent}-server", status, "default", options=client.STATUS)
 
     async def until(self, check: Callable[[], Awaitable[Any]], what: str = "") -> Any:
-        """What `check` returns once it is true. It is asked again after every change, at least every few milliseconds."""
+        """What `check` returns once it is true; it is asked again every few milliseconds."""
         deadline = time.monotonic() + PATIENCE
         while True:
             if found := await check():

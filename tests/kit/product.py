@@ -1,4 +1,4 @@
-"""The product as its users meet it: a plane, the real OpenCode in real sandboxes, a model that answers from a script."""
+"""The product as users meet it: a plane, the real OpenCode in real sandboxes, a model that answers from a script."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def configuration(model: ReplayServer, **more: Any) -> Json:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": model.url, "apiKey": KEY},
-        "models": {name: described for name in ("replay", "other")},
+        "models": dict.fromkeys(("replay", "other"), described),
     }
     chosen = {"model": "replay/replay", "small_model": "replay/replay", "enabled_providers": ["replay"]}
     return chosen | {"provider": {"replay": provider}} | more
@@ -275,8 +275,6 @@ def processes(word: str) -> list[str]:
             if (word in command or word in mounts) and state and state[1] not in "ZX":
                 found.append(f"{entry.name} {command[:120]}")
     return found
-
-
 
 
 class Outside:

@@ -65,7 +65,9 @@ async def product(
 @pytest_asyncio.fixture(loop_scope="session")
 async def place(product: Product, request: pytest.FixtureRequest) -> Place:
     """A namespace for one test."""
-    return await product.place(re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[-60:].strip("-"))
+    return await product.place(
+        re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[-60:].strip("-")
+    )
 
 
 def _missing(why: str) -> None:

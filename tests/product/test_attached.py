@@ -22,6 +22,7 @@ async def team(product: Product) -> Place:
     place = await product.place("attached")
     await place.apply(place.agent("team"))
     await place.ready("team")
+    await place.apply(place.task("silent", "fall silent", timeout="5s", **TEAM))
     return place
 
 
@@ -53,14 +54,6 @@ async def test_a_rate_limit_only_costs_time(team: Place) -> None:
     done = await team.run("patient", "be patient", **TEAM)
     assert done.status.result == "It worked after all."
     assert "attempt 1 failed" in await team.log("patient-pod")
-
-
-async def test_a_silent_model_is_ended_by_the_timeout(team: Place) -> None:
-    await team.apply(team.task("silent", "fall silent", timeout="4s", **TEAM))
-    await team.until_asked("fall silent")
-    stopped = await team.ended("silent")
-    assert ("Stopped", "Timeout") in reasons(stopped)
-    await _aborted(team, names.session_id(stopped.metadata.uid))
 
 
 async def test_a_stopped_task_stops_spending_on_the_server(team: Place) -> None:
@@ -105,7 +98,7 @@ async def test_ten_tasks_at_once_all_come_right(team: Place) -> None:
     ("name", "description"),
     [
         ("dashes", "--help --version -m nothing"),
-        ("quotes", """say "it's" $(touch /tmp/owned) `id` \\ ${HOME} %s ‘ö’\n\nand a second line"""),
+        ("quotes", """say "it's" $(touch /tmp/owned) `id` \\ ${HOME} %s ö €\n\nand a second line"""),
         ("long", "long: " + "0123456789abcdef" * 12_800),
     ],
     ids=["dashes", "quotes", "long"],
@@ -116,9 +109,16 @@ async def test_a_description_reaches_the_model_letter_by_letter(team: Place, nam
     assert texts(request, "user") == description
 
 
+async def test_a_silent_model_is_ended_by_the_timeout(team: Place) -> None:
+    assert len(team.asked("fall silent")) == 1
+    stopped = await team.ended("silent")
+    assert ("Stopped", "Timeout") in reasons(stopped)
+    await _aborted(team, names.session_id(stopped.metadata.uid))
+
+
 async def test_a_tasks_texts_reach_the_system_prompt_and_its_files_go_along(team: Place) -> None:
     await team.apply(
-        team.config_map("standards", **{"style_md": "Write short lines.", "tests_md": "Test first."}),
+        team.config_map("standards", style_md="Write short lines.", tests_md="Test first."),
     )
     contexts = [
         {"type": "Text", "name": "hint", "text": "The hint is blue."},

@@ -1,4 +1,4 @@
-"""What an Agent is given - contexts, credentials, configuration, a folder - is what the real agent finds, in both modes."""
+"""What an Agent is given (contexts, credentials, configuration, a folder) is what the real agent finds."""
 
 from __future__ import annotations
 

@@ -53,9 +53,7 @@ async def test_a_missing_secret_is_named(place: Place, credential: dict[str, obj
     assert '"vault"' in failed.status.conditions[-1].message
 
 
-async def test_a_secret_that_comes_a_little_late_is_waited_for(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_secret_that_comes_a_little_late_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(podstate.START_FAILURES, "CreateContainerConfigError", timedelta(minutes=1))
     credential = {"name": "x", "secretRef": {"name": "vault", "key": "token"}, "env": "TOKEN"}
     command = ["sh", "-c", 'test "$TOKEN" = late']

@@ -14,26 +14,37 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALONE = {"templateRef": {"name": "alone"}}
 DASHES = "--help --version -m nothing"
-QUOTES = """say "it's" $(touch /tmp/owned) `id` \\ ${HOME} %s ‘ö’\n\nand a second line"""
+QUOTES = """say "it's" $(touch /tmp/owned) `id` \\ ${HOME} %s ö €\n\nand a second line"""
 LONG = "long: " + "0123456789abcdef" * 12_800
+PARAMETERS = [
+    {"name": "answer", "path": "answer.txt"},
+    {"name": "missing", "path": "nowhere.txt", "default": "none"},
+    {"name": "absent", "path": "nowhere.txt"},
+    {"name": "outside", "path": "/etc/passwd"},
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def alone(product: Product) -> Place:
-    """A namespace with a template for the stories of this file."""
+    """A namespace where the Tasks that need nothing from their tests have begun."""
     place = await product.place("standalone")
-    await place.apply(place.template("alone"))
+    readme = ["sh", "-c", '/tools/opencode run "$(cat ${WORKSPACE_DIR}/task.md)"']
+    await place.apply(
+        place.template("alone"),
+        place.agent("batch", command=readme),
+        place.agent("broken", command=["sh", "-c", "exit 7"]),
+        place.task("silent", "fall silent, alone", timeout="20s", **ALONE),
+        place.task("hello", "write hello", outputs={"parameters": PARAMETERS}, **ALONE),
+        place.task("unpaid", "refuse the key", **ALONE),
+        place.task("patient", "be patient", **ALONE),
+        place.task("readme", "write hello by hand", agentRef={"name": "batch"}),
+        place.task("broken", "never read", agentRef={"name": "broken"}),
+    )
     return place
 
 
 async def test_a_task_ends_with_result_usage_cost_outputs_and_transcript(alone: Place) -> None:
-    parameters = [
-        {"name": "answer", "path": "answer.txt"},
-        {"name": "missing", "path": "nowhere.txt", "default": "none"},
-        {"name": "absent", "path": "nowhere.txt"},
-        {"name": "outside", "path": "/etc/passwd"},
-    ]
-    done = await alone.run("hello", "write hello", outputs={"parameters": parameters}, **ALONE)
+    done = await alone.ended("hello")
     session = done.status.session
     assert session is not None
     assert session.summary is not None
@@ -46,44 +57,25 @@ async def test_a_task_ends_with_result_usage_cost_outputs_and_transcript(alone: 
     assert "The file is written." in await alone.log("hello-pod")
 
 
-async def test_a_refused_key_fails_the_task_and_a_rate_limit_only_costs_time(alone: Place) -> None:
-    failed, done = await asyncio.gather(
-        alone.run("unpaid", "refuse the key", "Failed", **ALONE), alone.run("patient", "be patient", **ALONE)
-    )
+async def test_a_refused_key_fails_the_task_with_the_providers_message(alone: Place) -> None:
+    failed = await alone.ended("unpaid", "Failed")
     assert ("Ready", "AgentFailed") in reasons(failed)
     assert "Incorrect API key provided" in failed.status.conditions[-1].message
     assert "Incorrect API key provided" in await alone.log("unpaid-pod")
-    assert done.status.result == "It worked after all."
 
 
-async def test_a_silent_model_is_ended_by_the_timeout_and_a_stopped_task_ends_with_its_tools(alone: Place) -> None:
-    await alone.apply(
-        alone.task("silent", "fall silent, alone", timeout="9s", **ALONE),
-        alone.task("endless", "sleep for ever, alone", **ALONE),
-    )
-    await alone.until_asked("fall silent, alone")
-    await alone.until_asked("sleep for ever, alone")
-    pods = [pod.metadata.uid for name in ("silent", "endless") for pod in await alone.pods_of(name)]
-    await alone.stop("endless")
-    assert ("Stopped", "UserStopped") in reasons(await alone.ended("endless"))
-    assert ("Stopped", "Timeout") in reasons(await alone.ended("silent"))
-    for uid in pods:
-        await alone.until_quiet(uid)
-    assert len(alone.asked("sleep for ever, alone")) == 1
+async def test_a_rate_limit_only_costs_time(alone: Place) -> None:
+    assert (await alone.ended("patient")).status.result == "It worked after all."
+    assert len(alone.asked("be patient")) >= 2
 
 
-async def test_a_deleted_task_takes_its_processes_along(alone: Place) -> None:
-    await alone.apply(alone.task("dropped", "sleep for ever, deleted", **ALONE))
-    await alone.until_asked("sleep for ever, deleted")
-    (pod,) = await alone.pods_of("dropped")
-    await alone.api.delete(kinds.TASKS, "dropped", alone.namespace)
-    await alone.until_quiet(pod.metadata.uid)
+async def test_the_command_of_the_readme_runs(alone: Place) -> None:
+    assert (await alone.ended("readme")).status.result == "The file is written."
 
-    async def gone() -> bool:
-        return not await alone.pods_of("dropped")
 
-    await until(gone, "the Pod is gone")
-    assert await alone.get(kinds.TASKS, "dropped") is None
+async def test_a_command_that_fails_fails_the_task_with_its_exit_code(alone: Place) -> None:
+    failed = await alone.ended("broken", "Failed")
+    assert "exit code 7" in failed.status.conditions[-1].message
 
 
 async def test_descriptions_reach_the_model_letter_by_letter(alone: Place) -> None:
@@ -94,13 +86,29 @@ async def test_descriptions_reach_the_model_letter_by_letter(alone: Place) -> No
         assert texts(request, "user") == description
 
 
-async def test_the_command_of_the_readme_runs(place: Place) -> None:
-    command = ["sh", "-c", '/tools/opencode run "$(cat ${WORKSPACE_DIR}/task.md)"']
-    await place.apply(place.agent("batch", command=command), place.agent("broken", command=["sh", "-c", "exit 7"]))
-    done, failed = await asyncio.gather(
-        place.run("one", "write hello by hand", agentRef={"name": "batch"}),
-        place.run("two", "x", "Failed", agentRef={"name": "broken"}),
-    )
-    assert done.status.result == "The file is written."
-    assert "exit code 7" in failed.status.conditions[-1].message
-    assert await place.get(kinds.AGENTS, "batch")
+async def test_a_stopped_task_and_a_deleted_one_take_their_processes_along(alone: Place) -> None:
+    every = ("stopped", "dropped")
+    await alone.apply(*(alone.task(name, f"sleep for ever, {name}", **ALONE) for name in every))
+    for name in every:
+        await alone.until_asked(f"sleep for ever, {name}")
+    pods = [pod.metadata.uid for name in every for pod in await alone.pods_of(name)]
+    await alone.stop("stopped")
+    await alone.api.delete(kinds.TASKS, "dropped", alone.namespace)
+    assert ("Stopped", "UserStopped") in reasons(await alone.ended("stopped"))
+    for uid in pods:
+        await alone.until_quiet(uid)
+
+    async def gone() -> bool:
+        return not await alone.pods_of("dropped")
+
+    await until(gone, "the Pod is gone")
+    assert await alone.get(kinds.TASKS, "dropped") is None
+    assert [len(alone.asked(f"sleep for ever, {name}")) for name in every] == [1, 1]
+
+
+async def test_a_silent_model_is_ended_by_the_timeout(alone: Place) -> None:
+    assert len(alone.asked("fall silent, alone")) == 1
+    pods = await alone.pods_of("silent")
+    assert ("Stopped", "Timeout") in reasons(await alone.ended("silent"))
+    for pod in pods:
+        await alone.until_quiet(pod.metadata.uid)

@@ -44,6 +44,15 @@ class Survivor:
         wanted = zip(names, references, strict=True)
         await self.place.apply(*(self.place.task(name, f"{description}, {name}.", **each) for name, each in wanted))
 
+    async def start_attached(self, name: str, description: str) -> None:
+        """A Task on the live server."""
+        await self.place.apply(self.place.task(name, f"{description}, {name}.", agentRef={"name": "team"}))
+
+    async def has_left(self, name: str) -> bool:
+        """The agent of the Task has ended, whether the plane knows it or not."""
+        ended = (self.place.pods / uid / "containers/agent/0/exit" for uid in self.uids.get(name, set[str]()))
+        return any(path.exists() for path in ended)
+
     async def watch(self) -> None:
         """Remember the uids of all Pods of Tasks, whatever happens to the plane."""
         while True:
@@ -100,58 +109,41 @@ async def survivor(
     assert processes(str(data)) == []
 
 
-async def test_killed_before_there_is_a_pod(survivor: Survivor) -> None:
-    every = ["early-attached", "early-alone"]
-    await survivor.start(every, "write hello")
-    await survivor.die_and_rise()
-    for name in every:
-        await survivor.ended_as_undisturbed(name, "The file is written.", requests=3)
-
-
-async def test_killed_while_the_pods_start(survivor: Survivor) -> None:
+async def test_killed_before_there_are_pods_and_again_while_they_start(survivor: Survivor) -> None:
     survivor.close("init")
-    every = ["starting-attached", "starting-alone"]
-    await survivor.start(every, "write hello", template="gated")
-
-    async def prepares() -> bool:
-        pods = await survivor.place.pods_of("starting-alone")
-        return any(each.state and each.state.running for pod in pods for each in pod.status.initContainerStatuses)
-
-    await until(prepares, "an init container runs")
+    await survivor.start(["early-attached", "early-alone"], "write hello", template="gated")
+    await survivor.die_and_rise()
+    await until(lambda: _prepares(survivor.place, "early-alone"), "an init container runs")
+    await survivor.start_attached("next", "write hello")
+    await until(lambda: survivor.place.pods_of("next"), "there is a Pod")
     await survivor.die_and_rise()
     survivor.open("init")
-    for name in every:
+    for name in ("early-attached", "next", "early-alone"):
         await survivor.ended_as_undisturbed(name, "The file is written.", requests=3)
 
 
-async def test_killed_twice_while_the_agents_work(survivor: Survivor) -> None:
+async def test_killed_while_the_agents_work_which_end_while_it_is_away(survivor: Survivor) -> None:
     survivor.close("work")
     every = ["working-attached", "working-alone"]
     await survivor.start(every, "wait at the gate")
     for name in every:
         await survivor.place.until_asked(f", {name}.")
     await survivor.die_and_rise()
-    await survivor.die_and_rise()
+    survivor.plane.kill()
     survivor.open("work")
+    await until(lambda: survivor.has_left("working-alone"), "the agent has ended")
+    await survivor.plane.up()
     for name in every:
         await survivor.ended_as_undisturbed(name, "The gate is open.", requests=2)
         assert texts(survivor.place.asked(f", {name}.")[-1], "tool").split() == ["once"]
     assert "The gate is open." in await survivor.place.log("working-attached-pod")
 
 
-@pytest.mark.parametrize("mode", ["attached", "alone"])
-async def test_killed_just_after_the_end(survivor: Survivor, mode: str) -> None:
-    name = f"late-{mode}"
-    reference = {"agentRef": {"name": "team"}} if mode == "attached" else {"templateRef": {"name": "alone"}}
-    await survivor.place.apply(survivor.place.task(name, f"write hello, {name}.", **reference))
-
-    async def left() -> bool:
-        uids = survivor.uids.get(name, set[str]())
-        return any((survivor.place.pods / uid / "containers" / "agent" / "0" / "exit").exists() for uid in uids)
-
-    await until(left, "the agent has ended")
+async def test_killed_just_after_the_end(survivor: Survivor) -> None:
+    await survivor.start_attached("late", "write hello")
+    await until(lambda: survivor.has_left("late"), "the agent has ended")
     await survivor.die_and_rise()
-    await survivor.ended_as_undisturbed(name, "The file is written.", requests=3)
+    await survivor.ended_as_undisturbed("late", "The file is written.", requests=3)
 
 
 async def test_killed_while_an_agents_server_starts(survivor: Survivor) -> None:
@@ -189,22 +181,56 @@ async def test_nothing_that_was_acknowledged_is_lost(survivor: Survivor) -> None
 
 
 async def test_down_leaves_no_process_behind_and_up_again_tells_what_was_ended(survivor: Survivor) -> None:
-    place, every = survivor.place, ["endless-attached", "endless-alone"]
-    await survivor.start(every, "sleep for ever")
-    for name in every:
-        await place.until_asked(f", {name}.")
+    place = survivor.place
+    await place.apply(place.template("sleeper", command=["sleep", "4321"]))
+    await place.apply(place.task("endless-alone", "x", templateRef={"name": "sleeper"}))
+    await survivor.start_attached("endless", "sleep for ever")
+    await place.until_asked(", endless.")
+    await until(lambda: _works(place, "endless-alone"), "the command runs")
     await survivor.plane.down()
     assert processes(str(survivor.plane.data)) == []
     await survivor.plane.up()
-    for name in every:
-        assert "Completed" not in (await place.ended(name, "Failed")).status.phase
+    for name in ("endless", "endless-alone"):
+        await place.ended(name, "Failed")
         assert len(survivor.uids[name]) == 1
-        assert len(place.asked(f", {name}.")) == 1
+    await place.ready("team")
+    assert len(place.asked(", endless.")) == 1
+
+
+async def test_two_planes_on_one_machine_do_not_meet(survivor: Survivor, product: Product) -> None:
+    """Both have Agents on the same port, and the loopback addresses are the machine's."""
+    other = await product.place("neighbour")
+    await other.apply(other.agent("team"))
+    await other.ready("team")
+    ours = await survivor.place.run("ours", "write hello, to the one.", agentRef={"name": "team"})
+    theirs = await other.run("theirs", "write hello, to the other.", agentRef={"name": "team"})
+    for place, done in ((survivor.place, ours), (other, theirs)):
+        assert done.status.session is not None
+        assert [done.status.session.id] == [
+            each["id"] for each in await place.ask("team", "/session") if each["id"] == done.status.session.id
+        ]
+    assert (await _addresses(survivor.place)).isdisjoint(await _addresses(other))
+
+
+async def _prepares(place: Place, task: str) -> bool:
+    pods = await place.pods_of(task)
+    return any(each.state and each.state.running for pod in pods for each in pod.status.initContainerStatuses)
 
 
 async def _servers(place: Place) -> list[core.Pod]:
     selector = "kubeopencode.io/agent=fresh,app.kubernetes.io/component=server"
     return list((await place.api.list(core.PODS, place.namespace, labels=selector)).items)
+
+
+async def _works(place: Place, task: str) -> bool:
+    pods = await place.pods_of(task)
+    return any(each.state and each.state.running for pod in pods for each in pod.status.containerStatuses)
+
+
+async def _addresses(place: Place) -> set[str]:
+    pods = (await place.api.list(core.PODS, place.namespace)).items
+    services = (await place.api.list(core.SERVICES, place.namespace)).items
+    return {pod.status.podIP for pod in pods} | {service.spec.clusterIP for service in services}
 
 
 async def _exists(find: Callable[[], Awaitable[list[core.Pod]]]) -> None:

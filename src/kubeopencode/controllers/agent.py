@@ -51,18 +51,13 @@ class AgentController:
             await self._mark(found)
             verdict = await self._serve(profile) if profile.live else await self._passive(profile)
         except library.Missing as missing:
-            profile = Profile(key, found.metadata.uid, found.spec, found)
-            verdict = judge.refused(profile, "AgentTemplateNotFound", str(missing), now)
+            verdict = judge.refused(found, self._deployment(key), ("AgentTemplateNotFound", str(missing)), now)
         except parts.Refused as refusal:
-            verdict = judge.refused(
-                Profile(key, found.metadata.uid, found.spec, found), refusal.reason, str(refusal), now
-            )
+            verdict = judge.refused(found, self._deployment(key), (refusal.reason, str(refusal)), now)
         except converge.NameConflict as clash:
             if clash.leaving:
                 return outcome.Later(1.0)
-            verdict = judge.refused(
-                Profile(key, found.metadata.uid, found.spec, found), "NameConflict", str(clash), now
-            )
+            verdict = judge.refused(found, self._deployment(key), ("NameConflict", str(clash)), now)
         return await self._report(found, verdict)
 
     async def _mark(self, found: api.Agent) -> None:
@@ -78,13 +73,14 @@ class AgentController:
         cluster = self.books.cluster
         objects = (render.password(profile, self._password(profile.uid)), *render.desired(profile, cluster, maps))
         await self.converger.converge(_owner(profile), objects)
-        deployment = self.deployments.get(Key(profile.key.namespace, names.server(profile.key.name)))
-        return judge.decide(profile, deployment, cluster, self.time.now())
+        return judge.decide(profile, self._deployment(profile.key), cluster, self.time.now())
+
+    def _deployment(self, key: Key) -> workloads.Deployment | None:
+        return self.deployments.get(Key(key.namespace, names.server(key.name)))
 
     async def _passive(self, profile: Profile) -> Verdict[api.AgentStatus]:
         """An Agent that keeps no server; one that it had before goes."""
-        key = Key(profile.key.namespace, names.server(profile.key.name))
-        if there := self.deployments.get(key):
+        if there := self._deployment(profile.key):
             await self.converger.prune(_owner(profile), workloads.DEPLOYMENTS, (there,))
         return judge.passive(profile, self.time.now())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubeopencode import names
 from kubeopencode.api import agent, core, kinds
@@ -66,8 +66,13 @@ class TaskController:
             seen = Observed(found, spec, cluster, missing=str(missing))
         else:
             seen = Observed(found, spec, cluster, profile=profile)
-        pod = await self._pod(seen)
-        return Observed(found, spec, cluster, seen.profile, seen.missing, pod)
+        waiting = self._waiting(seen) if seen.profile and seen.profile.agent else 0
+        return replace(seen, pod=await self._pod(seen), waiting=waiting)
+
+    def _waiting(self, seen: Observed) -> int:
+        assert seen.profile is not None
+        tasks = self.books.tasks.by_index(BY_AGENT, seen.profile.key)
+        return sum(each.status.phase != "Running" for each in tasks)
 
     async def _pod(self, seen: Observed) -> core.Pod | None:
         """The Task's Pod. One that should be there and is not in the cache is asked for before it counts as lost."""
@@ -95,7 +100,7 @@ class TaskController:
     async def _start(self, seen: Observed) -> Observed:
         """Everything a Task needs to run, its Pod last."""
         maps = await self.books.config_maps(render.sources(seen))
-        seen = Observed(seen.task, seen.spec, seen.cluster, seen.profile, seen.missing, seen.pod, maps)
+        seen = replace(seen, config_maps=maps)
         objects = render.desired(seen)
         seen = await self._mark(seen)
         await self.converger.converge(_owner(seen.task), objects)
@@ -116,7 +121,7 @@ class TaskController:
             return seen
         patch["resourceVersion"] = meta.resourceVersion
         marked = await self.api.patch(kinds.TASKS, meta.name, {"metadata": patch}, meta.namespace)
-        return Observed(marked, seen.spec, seen.cluster, profile, seen.missing, seen.pod, seen.config_maps)
+        return replace(seen, task=marked)
 
     async def _end_pod(self, pod: core.Pod) -> None:
         meta = pod.metadata

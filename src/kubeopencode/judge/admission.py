@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 
+from kubeopencode import names
 from kubeopencode.api.agent import Agent, AgentShape, TaskStart
 from kubeopencode.api.task import FINISHED, Task
 
@@ -38,6 +40,21 @@ def limited(shape: AgentShape) -> bool:
     return bool(shape.maxConcurrentTasks) or shape.quota is not None
 
 
+def allows(shape: AgentShape, namespace: str) -> bool:
+    """Tasks of that namespace may use the Agent. No pattern at all allows every namespace."""
+    # A glob negates with [^x] in the documents; fnmatch writes [!x].
+    patterns = [pattern.replace("[^", "[!") for pattern in shape.allowedNamespaces]
+    return not patterns or any(fnmatchcase(namespace, pattern) for pattern in patterns)
+
+
+def may_enter(shape: AgentShape, agent: Agent, task: Task) -> bool:
+    """The Task is one that shall run: allowed, and not stopped while it waited."""
+    meta = task.metadata
+    if meta.annotations.get(names.ANNOTATION_STOP) == "true":
+        return False
+    return meta.namespace == agent.metadata.namespace or allows(shape, meta.namespace)
+
+
 def decide(shape: AgentShape, agent: Agent, tasks: Iterable[Task], missing: Set[str], now: datetime) -> Admission:
     """Who holds a slot: those who held one and have not ended, then those who wait, in order, while there is room.
 
@@ -48,7 +65,8 @@ def decide(shape: AgentShape, agent: Agent, tasks: Iterable[Task], missing: Set[
     kept += _at_work(by_uid, {start.taskUID for start in kept}, now)
     history = _within(shape, agent.status.taskStartHistory, now)
     holders = {start.taskUID for start in kept}
-    waiting = sorted((task for uid, task in by_uid.items() if uid not in holders and _waits(task)), key=_place)
+    fresh = (task for uid, task in by_uid.items() if uid not in holders and _waits(task))
+    waiting = sorted((task for task in fresh if may_enter(shape, agent, task)), key=_place)
     room = _room(shape, kept, history)
     newcomers = tuple(waiting[:room])
     starts = tuple(_start(task, now) for task in newcomers)
@@ -76,7 +94,9 @@ def _at_work(by_uid: dict[str, Task], holders: Set[str], now: datetime) -> tuple
 
 
 def _start(task: Task, now: datetime) -> TaskStart:
-    return TaskStart(task.metadata.name, task.metadata.namespace, now.replace(microsecond=0), task.metadata.uid)
+    # Rounded up, because a window must never be shorter than it says.
+    whole = now.replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
+    return TaskStart(task.metadata.name, task.metadata.namespace, whole, task.metadata.uid)
 
 
 def _holds(start: TaskStart, by_uid: dict[str, Task], missing: Set[str]) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 
 from kubeopencode import names
 from kubeopencode.api import conditions, workloads
-from kubeopencode.api.agent import AgentStatus
+from kubeopencode.api.agent import Agent, AgentStatus
 from kubeopencode.api.meta import Condition
 from kubeopencode.judge.verdict import Notice, Verdict
 from kubeopencode.world import Cluster, Profile
@@ -21,7 +21,7 @@ def decide(
     assert profile.agent is not None
     agent = profile.agent
     suspended = agent.spec.suspend
-    ready = deployment is not None and deployment.status.readyReplicas > 0 and not suspended
+    ready = _answers(agent, deployment)
     status = msgspec.structs.replace(
         agent.status,
         observedGeneration=agent.metadata.generation,
@@ -54,10 +54,13 @@ def passive(profile: Profile, now: datetime) -> Verdict[AgentStatus]:
     return Verdict(placed(status, _rendered(), now))
 
 
-def refused(profile: Profile, reason: str, message: str, now: datetime) -> Verdict[AgentStatus]:
-    """The status of an Agent that asks for something that cannot be."""
-    assert profile.agent is not None
-    status = msgspec.structs.replace(profile.agent.status, observedGeneration=profile.agent.metadata.generation)
+def refused(
+    agent: Agent, deployment: workloads.Deployment | None, why: tuple[str, str], now: datetime
+) -> Verdict[AgentStatus]:
+    """The status of an Agent that asks for something that cannot be; a server that it had before may still answer."""
+    reason, message = why
+    ready = _answers(agent, deployment)
+    status = msgspec.structs.replace(agent.status, observedGeneration=agent.metadata.generation, ready=ready)
     before = conditions.find(status.conditions, "Ready")
     told = before is not None and before.reason == reason and before.message == message
     return Verdict(
@@ -70,6 +73,10 @@ def placed(status: AgentStatus, condition: Condition, now: datetime) -> AgentSta
     """The status with one condition set."""
     stamped = msgspec.structs.replace(condition, observedGeneration=status.observedGeneration)
     return msgspec.structs.replace(status, conditions=conditions.put(status.conditions, stamped, now))
+
+
+def _answers(agent: Agent, deployment: workloads.Deployment | None) -> bool:
+    return deployment is not None and deployment.status.readyReplicas > 0 and not agent.spec.suspend
 
 
 def _server(ready: bool, suspended: bool) -> tuple[Condition, Condition]:
@@ -103,6 +110,10 @@ def _rendered() -> Condition:
 
 
 def _change(before: AgentStatus, after: AgentStatus) -> Notice | None:
+    if after.suspended != before.suspended:
+        return (
+            Notice("Suspended", "the Agent is suspended") if after.suspended else Notice("Resumed", "the Agent resumes")
+        )
     if after.ready != before.ready and after.observedGeneration:
         return (
             Notice("Ready", "the server answers") if after.ready else Notice("NotReady", "the server does not answer")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from kubeopencode.api import core
+from kubeopencode.api import conditions, core
 
 NEVER_STARTS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 """Reasons that waiting cannot mend."""
@@ -74,9 +74,17 @@ def start_failure(pod: core.Pod, now: datetime) -> tuple[Failure | None, float |
     patience = timedelta() if waiting.reason in NEVER_STARTS else START_FAILURES.get(waiting.reason)
     if patience is None:
         return None, None
-    since = pod.metadata.creationTimestamp or now
+    since = _waits_since(pod) or now
     left = (since + patience - now).total_seconds()
     return (waiting, None) if left <= 0 else (None, left)
+
+
+def _waits_since(pod: core.Pod) -> datetime | None:
+    """The Pod's creation, or the end of its preparation where that is over."""
+    prepared = conditions.find(pod.status.conditions, "Initialized")
+    if prepared is not None and prepared.status == "True" and prepared.lastTransitionTime is not None:
+        return prepared.lastTransitionTime
+    return pod.metadata.creationTimestamp
 
 
 def _waiting(pod: core.Pod) -> Failure | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -96,8 +95,7 @@ def _namespace_allowed(seen: Observed, now: datetime) -> Objection | None:
     if not seen.foreign or seen.profile is None:
         return None
     allowed, namespace = seen.profile.shape.allowedNamespaces, seen.task.metadata.namespace
-    # A glob negates with [^x] in the documents; fnmatch writes [!x].
-    if not allowed or any(fnmatchcase(namespace, pattern.replace("[^", "[!")) for pattern in allowed):
+    if admission.allows(seen.profile.shape, namespace):
         return None
     listed = ", ".join(allowed)
     return Fail(
@@ -115,7 +113,10 @@ def _not_suspended(seen: Observed, now: datetime) -> Objection | None:
 
 def _server_ready(seen: Observed, now: datetime) -> Objection | None:
     live = seen.profile.agent if seen.profile else None
-    if live is None or not seen.attached or live.status.ready:
+    if seen.profile is None or live is None or live.status.ready or not seen.profile.live:
+        return None
+    # The queue of an Agent with limits opens with its server, also for Tasks that get Pods of their own.
+    if not seen.attached and not admission.limited(seen.profile.shape):
         return None
     return Wait("AgentServerNotReady", f'the server of Agent "{live.metadata.name}" is not ready yet')
 
@@ -130,7 +131,8 @@ def _admitted(seen: Observed, now: datetime) -> Objection | None:
     if objection is None:
         # There is room, and the queue is about to decide; writing "Queued" for a moment is not worth it.
         return Wait("", "", look_again=1.0)
-    return Wait(objection.reason, objection.message)
+    place = f": number {seen.waiting} in the queue" if seen.waiting else ""
+    return Wait(objection.reason, objection.message + place)
 
 
 CHECKS: tuple[Check, ...] = (_agent_exists, _namespace_allowed, _not_suspended, _server_ready, _admitted)
@@ -167,6 +169,7 @@ def _under_way(seen: Observed, now: datetime) -> Verdict[TaskStatus]:
     pod, status = seen.pod, seen.task.status
     if status.phase != "Running":
         status = _started(seen, now)
+    status = msgspec.structs.replace(status, observedGeneration=seen.task.metadata.generation)
     if pod is not None:
         status = placed_in(status, pod.metadata.key)
     over = _time_left(seen, status, now)

@@ -68,21 +68,34 @@ def read(
     for index, item in enumerate(items):
         where = f"spec.contexts[{index}]"
         _supported(item, where)
-        path = (
-            paths.target(f"{where}.mountPath", item.mountPath, workspace)
-            if item.mountPath and item.type != "Runtime"
-            else ""
-        )
-        if path and item.configMap and not item.configMap.key:
-            optional = item.configMap.optional or item.optional
-            directories.append(Directory(item.configMap.name, path, optional, item.fileMode))
+        if item.mountPath and item.configMap and not item.configMap.key:
+            directories.append(_directory(item, where, workspace))
             continue
         content = _content(item, where, namespace, config_maps)
-        if path and content is not None:
-            files.append(File(path, content, item.fileMode if item.fileMode is not None else 0o644, where))
-        elif content is not None:
+        if content is None:
+            continue
+        if item.mountPath and item.type != "Runtime":
+            mode = item.fileMode if item.fileMode is not None else 0o644
+            files.append(File(_file_path(item, where, workspace), content, mode, where))
+        else:
             blocks.append(_block(item, namespace, content))
     return Content("\n\n".join(blocks), tuple(files), tuple(directories))
+
+
+def _directory(item: ContextItem, where: str, workspace: str) -> Directory:
+    assert item.configMap is not None
+    path = paths.folder(paths.Wish(f"{where}.mountPath", item.mountPath), workspace)
+    return Directory(item.configMap.name, path, item.configMap.optional or item.optional, item.fileMode)
+
+
+def _file_path(item: ContextItem, where: str, workspace: str) -> str:
+    path = paths.target(paths.Wish(f"{where}.mountPath", item.mountPath), workspace)
+    if item.mountPath.endswith("/") or paths.inside(workspace, path):
+        raise Refused(
+            "ContextError",
+            f"{where}.mountPath: {item.mountPath!r} is a folder; this content is one file, give its path",
+        )
+    return path
 
 
 def joined(first: Content, second: Content) -> Content:

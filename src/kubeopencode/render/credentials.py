@@ -37,7 +37,8 @@ def _one(index: int, credential: Credential) -> PodPart:
         env = ({"name": credential.env, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}},)
     if not credential.mountPath:
         return PodPart(env=env)
-    path = paths.target(f"{where}.mountPath", credential.mountPath, "/")
+    wish = paths.Wish(f"{where}.mountPath", credential.mountPath, "AgentError")
+    path = paths.target(wish, "/") if key is not None else paths.folder(wish, "/")
     mode = credential.fileMode if credential.fileMode is not None else MODE
     volume = f"credential-{index}"
     source: Json = {"secretName": secret, "defaultMode": mode}

@@ -75,8 +75,8 @@ def _distinct(what: str, names: list[str]) -> None:
 
 
 def variable(name: str, value: str) -> Json:
-    """An environment variable whose value is meant literally: Kubernetes would expand `$(NAME)` in it."""
-    return {"name": name, "value": value.replace("$(", "$$(")}
+    """An environment variable whose value is meant literally: Kubernetes would expand `$(NAME)` and fold `$$`."""
+    return {"name": name, "value": value.replace("$", "$$")}
 
 
 def mount(volume: str, path: str, *, read_only: bool = False, sub_path: str = "") -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 
 from kubeopencode.render.parts import Refused
 
@@ -40,34 +41,48 @@ def workspace(path: str) -> str:
     Raises:
         Refused: it would hide the system's own folders, or has characters that no folder here may have.
     """
-    clean = _checked("spec.workspaceDir", path, "AgentError")
+    return folder(Wish("spec.workspaceDir", path, "AgentError"), "/")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A path as a user wrote it: in which field, and which reason a refusal has."""
+
+    field: str
+    path: str
+    reason: str = "ContextError"
+
+
+def folder(wish: Wish, below: str) -> str:
+    """Where a whole folder goes: below `below` when relative.
+
+    Raises:
+        Refused: as `target`, or the folder would hide one of the system's own.
+    """
+    clean = target(wish, below)
     if clean in _SYSTEM or clean.startswith(("/proc/", "/sys/", "/dev/")):
-        raise Refused(
-            "AgentError", f"spec.workspaceDir: {path!r} is a folder of the system; use one such as /workspace"
-        )
+        raise Refused(wish.reason, f"{wish.field}: {wish.path!r} is a folder of the system; use one such as /workspace")
     return clean
 
 
-def target(field: str, path: str, workspace_dir: str) -> str:
-    """Where a context goes: below the workspace when relative.
+def target(wish: Wish, below: str) -> str:
+    """Where something goes: below `below` when relative.
 
     Raises:
-        Refused: the path leaves the workspace by `..` or has characters that no path here may have.
+        Refused: the path contains `..` or characters that no path here may have.
     """
-    return _checked(field, path if path.startswith("/") else posixpath.join(workspace_dir, path), "ContextError")
+    path = wish.path if wish.path.startswith("/") else posixpath.join(below, wish.path)
+    if not _ALLOWED.fullmatch(path):
+        allowed = "letters, digits, blanks and . _ @ % + = : , - / are allowed"
+        raise Refused(
+            wish.reason, f"{wish.field}: {wish.path!r} has characters that a path here may not have; {allowed}"
+        )
+    if ".." in path.split("/"):
+        raise Refused(wish.reason, f"{wish.field}: {wish.path!r} contains '..'; give the folder itself")
+    # normpath keeps two leading slashes, which mean the same as one.
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def inside(path: str, folder: str) -> bool:
     """`path` is `folder` or lies below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _checked(field: str, path: str, reason: str) -> str:
-    if not _ALLOWED.fullmatch(path):
-        raise Refused(
-            reason,
-            f"{field}: {path!r} has characters that a path here may not have; letters, digits and . _ - / are allowed",
-        )
-    if ".." in path.split("/"):
-        raise Refused(reason, f"{field}: {path!r} contains '..'; give the folder itself")
-    return posixpath.normpath(path)

@@ -35,7 +35,18 @@ def tools(place: Setting) -> PodPart:
 def extras(place: Setting) -> PodPart:
     """The owner's further volumes and mounts. They are merged like ours, so that a collision is told."""
     options = place.shape.podSpec
-    return PodPart(volumes=options.extraVolumes if options else (), mounts=tuple(place.extra_mounts))
+    if options is None:
+        return PodPart()
+    _complete("extraVolumes", options.extraVolumes, "name")
+    _complete("extraVolumeMounts", options.extraVolumeMounts, "mountPath")
+    _complete("extraEnv", options.extraEnv, "name")
+    return PodPart(volumes=options.extraVolumes, mounts=tuple(place.extra_mounts))
+
+
+def _complete(field: str, entries: tuple[Json, ...], needed: str) -> None:
+    for index, entry in enumerate(entries):
+        if not entry.get(needed):
+            raise Refused("AgentError", f"spec.podSpec.{field}[{index}]: {needed} is missing")
 
 
 def system_container(place: Setting) -> Json:
@@ -119,7 +130,7 @@ def _adjusted(shape: AgentShape, container: Json) -> Json:
 
 def _overridden(ours: list[Json], theirs: list[Json]) -> list[Json]:
     """The owner's variables replace ours of the same name, in place; others come after."""
-    wanted = {variable["name"]: variable for variable in theirs}
+    wanted = {variable.get("name", ""): variable for variable in theirs}
     return [wanted.pop(variable["name"], variable) for variable in ours] + list(wanted.values())
 
 

@@ -47,7 +47,7 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
         pods.tools(place),
         contexts.mounted(content.directories),
         _sessions(profile),
-        PodPart(env=(*_env(profile), *config.env, *pods.instructions(place, content))),
+        PodPart(files=files, env=(*_env(profile), *config.env, *pods.instructions(place, content))),
         credentials.credentials(profile.shape),
         network.proxy(profile.shape, cluster),
         network.ca_bundle(profile.shape),
@@ -132,8 +132,8 @@ def _deployment(profile: Profile, spec: Json, files: tuple[File, ...]) -> Json:
 
 def _hash(files: tuple[File, ...]) -> str:
     """Changes when a file changes, so that the server restarts with the new content."""
-    pairs = sorted((file.path, file.content) for file in files)
-    return hashlib.sha256("".join(f"{path}\0{content}\0" for path, content in pairs).encode()).hexdigest()[:16]
+    facts = sorted((file.path, file.mode, file.content) for file in files)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _service(profile: Profile) -> Json:

@@ -145,7 +145,7 @@ def _standalone(frame: _Frame) -> Json:
             workspace.copied(frame.files, context_key(frame.seen).name, place, system),
             contexts.mounted(frame.directories),
             _record(frame),
-            PodPart(env=frame.env),
+            PodPart(files=frame.files, env=frame.env),
             credentials.credentials(frame.shape),
             network.proxy(frame.shape, frame.seen.cluster),
             network.ca_bundle(frame.shape),
@@ -197,6 +197,7 @@ def _attached(frame: _Frame) -> Json:
     config_map = {"name": context_key(frame.seen).name, "items": [item for item, _ in items]}
     volume: Json = {"name": workspace.FILES_VOLUME, "configMap": config_map}
     files = PodPart(
+        files=frame.files,
         volumes=(volume, empty_dir("home")),
         mounts=(mount(workspace.FILES_VOLUME, _FILES, read_only=True), mount("home", paths.HOME)),
         env=(*workspace.environment(here), *frame.env, *_server_env(frame)),

@@ -48,7 +48,7 @@ def config_map(name: str, namespace: str, files: Sequence[File], labels: dict[st
         largest = max(files, key=lambda file: len(file.content))
         raise Refused(
             "ContextError",
-            f"the texts of this Task come to {size} bytes, and {MAX_CONFIG_MAP} are allowed; the largest is "
+            f"the texts come to {size} bytes together, and {MAX_CONFIG_MAP} are allowed; the largest is "
             f"{largest.origin or largest.path}. Put large content into the repository or a volume",
         )
     return {

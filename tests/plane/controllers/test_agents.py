@@ -69,4 +69,6 @@ async def test_an_unchanged_agent_is_not_written_again(idle: Plane) -> None:
     await idle.api.patch(kinds.AGENTS, "team", {"metadata": {"annotations": {"x": "y"}}}, "default")
     await idle.apply(build.task("marker"))
     await idle.until_phase("marker", "Running")
-    assert not [write for write in writes[before:] if "tasks" not in write and "pods" not in write and "configmaps" not in write]
+    assert not [
+        write for write in writes[before:] if "tasks" not in write and "pods" not in write and "configmaps" not in write
+    ]

@@ -89,7 +89,11 @@ async def test_the_story_ends_the_same_after_a_crash(
 
 async def _pods_made(plane: Plane, uids: set[str]) -> None:
     async for event in plane.api.watch(core.PODS, "default", since="1"):
-        if event.type == "ADDED" and event.object is not None and "kubeopencode.io/task" in event.object.metadata.labels:
+        if (
+            event.type == "ADDED"
+            and event.object is not None
+            and "kubeopencode.io/task" in event.object.metadata.labels
+        ):
             uids.add(event.object.metadata.uid)
 
 

@@ -106,18 +106,18 @@ def test_an_agent_with_a_command_that_is_resumed_no_longer_says_that_it_is_suspe
 
 
 def test_what_cannot_be_is_a_condition_and_told_once():
-    first = judge.refused(profile(agent(meta={"generation": 2})), "AgentError", "spec.config: no", NOW)
+    first = judge.refused(profile(agent(meta={"generation": 2})).agent, None, ("AgentError", "spec.config: no"), NOW)
     assert said(first.status)["Ready"] == ("False", "AgentError")
     assert first.status.observedGeneration == 2
     assert first.notice == Notice("AgentError", "spec.config: no", warning=True)
     again = Agent(agent(meta={"generation": 2}).metadata, agent().spec, first.status)
-    second = judge.refused(profile(again), "AgentError", "spec.config: no", at(60))
+    second = judge.refused(profile(again).agent, None, ("AgentError", "spec.config: no"), at(60))
     assert second.status == first.status
     assert second.notice is None
 
 
 def test_what_was_mended_is_ready_again():
-    refused = judge.refused(profile(agent()), "AgentError", "no", NOW).status
+    refused = judge.refused(profile(agent()).agent, None, ("AgentError", "no"), NOW).status
     mended = Agent(agent().metadata, agent().spec, refused)
     ready = conditions.find(decide(mended, deployment(1)).status.conditions, "Ready")
     assert ready is not None

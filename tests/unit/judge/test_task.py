@@ -148,11 +148,6 @@ class TestBeforeItRuns:
             soon = decide(task(), by)
             assert (soon.status, soon.runs, soon.look_again, soon.notice) == (TaskStatus(), False, 1, None)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="judge/task.py _admitted: controllers/queue.py lets nobody in while the server of a live Agent is not "
-        "ready, so a Task with a Pod of its own has no phase, no reason, and is looked at every second meanwhile",
-    )
     def test_a_task_that_the_queue_holds_back_says_for_what(self):
         own_pod = task(outputs={"parameters": [{"name": "a", "path": "a"}]})
         waits = decide(own_pod, agent(maxConcurrentTasks=1, status={"ready": False}))
@@ -296,7 +291,7 @@ class TestStopAndTimeout:
 
 class TestItsPod:
     def test_a_pod_at_work_leaves_the_task_as_it_is(self):
-        working = task(status=RUNNING)
+        working = task(status={**RUNNING, "observedGeneration": 1})
         went = decide(working, pod=pod("Running"))
         assert went.status == working.status
         assert (went.runs, went.ends_pod, went.look_again, went.notice) == (False, False, None, None)

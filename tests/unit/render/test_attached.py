@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from tests.unit.api.builders import agent, task
 from tests.unit.render.builders import desired, env, inits, main, mounts, volume
 
@@ -105,14 +104,8 @@ def test_an_image_of_the_owner_gets_the_programs_own_client():
     assert mounts(main(pod))["/tools"]["name"] == "tools"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="render/task.py _with_own_client: the Task's texts and files are mounted and never handed to the program; "
-    "they should go along with -f, or the Task should get a Pod of its own, or be refused",
-)
-def test_an_image_of_the_owner_gets_the_contexts_of_the_task_too():
+def test_a_task_with_contexts_gets_a_pod_of_its_own_where_the_owner_brings_the_client():
     contexts = [{"type": "Text", "text": "rules"}, {"type": "Text", "text": "a", "mountPath": "a.md"}]
     _, pod = desired(task(contexts=contexts), agent(attachImage="corp/attach:1"))
-    script = main(pod)["command"][2]
-    assert "context.md" in script
-    assert "a.md" in script
+    assert "context-init" in inits(pod)
+    assert "--attach" not in main(pod)["command"][2]

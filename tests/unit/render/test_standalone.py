@@ -243,12 +243,6 @@ def test_the_owners_settings_of_our_containers_change_neither_what_they_do_nor_w
     assert env(init(pod, "context-init")) == env(init(plain, "context-init")) | {"LANG": "C"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=KeyError,
-    reason="render/pods.py _overridden, extras: parts of podSpec that belong to Kubernetes are not in the schema, "
-    "so a missing name is a KeyError, tried again for ever without a condition; it should be Refused with the field",
-)
 @pytest.mark.parametrize(
     "options",
     [{"extraEnv": [{"value": "x"}]}, {"extraVolumes": [{"emptyDir": {}}]}, {"extraVolumeMounts": [{"name": "tools"}]}],
