@@ -147,7 +147,10 @@ async def run_tasks(folder: Path, spec: Json, number: int) -> tuple[float, int]:
         await stage.together(calls, 16)
         await done.wait()
         watching.cancel()
-        return time.perf_counter() - started, sum(phase != "Completed" for phase in ended.values())
+        failed = [name for name, phase in ended.items() if phase != "Completed"]
+        if failed:
+            print((await api.request("GET", kinds.TASKS.path(NAMESPACE, failed[0]))).decode())
+        return time.perf_counter() - started, len(failed)
 
 
 def measure(scenario: str, number: int, processes: int, profile: str) -> tuple[stage.Row, stage.Row, stage.Row]:
