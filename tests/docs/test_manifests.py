@@ -70,9 +70,9 @@ def _apply(bare: Machine, file: Path) -> Ran:
     return bare.kubectl("apply", "-f", str(file), "--validate=strict", *where)
 
 
-def everything() -> str:
-    """All objects of all files as one stream, with their namespaces."""
-    return yaml.safe_dump_all([each for file in FILES for each in objects(file)])
+def stream(files: list[Path]) -> str:
+    """All objects of these files as one stream, with their namespaces."""
+    return yaml.safe_dump_all([each for file in files for each in objects(file)])
 
 
 @pytest.mark.parametrize("file", FILES, ids=IDS)
@@ -88,19 +88,36 @@ def test_a_manifest_is_accepted_and_kept_as_it_was_written(bare: Machine, applie
     assert added == DEFAULTS.get(file.stem, {})
 
 
-def test_applied_again_everything_is_unchanged(bare: Machine, applied: dict[Path, Ran]) -> None:
-    said = bare.kubectl("apply", "-f", "-", stdin=everything()).well.splitlines()
+COMPLETE = [file for file in FILES if file.stem not in DEFAULTS]
+DEFAULTED = [file for file in FILES if file.stem in DEFAULTS]
+
+needs_no_default = pytest.mark.xfail(
+    strict=True,
+    reason="the schema writes spec.skills[].git.ref into a list that appliers own whole, so they find it changed",
+)
+
+
+@pytest.mark.parametrize("files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"])
+def test_applied_again_everything_is_unchanged(bare: Machine, applied: dict[Path, Ran], files: list[Path]) -> None:
+    assert applied
+    said = bare.kubectl("apply", "-f", "-", stdin=stream(files)).well.splitlines()
     assert [line for line in said if not line.endswith(" unchanged")] == []
-    assert len(said) == sum(len(objects(file)) for file in applied)
+    assert len(said) == sum(len(objects(file)) for file in files)
 
 
-def test_server_side_apply_takes_everything_twice_and_changes_nothing(bare: Machine, applied: dict[Path, Ran]) -> None:
+@pytest.mark.parametrize("files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"])
+def test_server_side_apply_takes_everything_twice_and_changes_nothing(
+    bare: Machine, applied: dict[Path, Ran], files: list[Path]
+) -> None:
     assert applied
     for _ in range(2):
-        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=everything()).well.splitlines()
+        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=stream(files)).well.splitlines()
         assert [line for line in said if not line.endswith(" serverside-applied")] == []
-    stored = bare.get("agents", "my-agent", "of-features-22-agent-from-a-template")
-    assert stored["metadata"]["generation"] == 1
+    for file in files:
+        for each in objects(file):
+            meta = each["metadata"]
+            stored = bare.get(PLURALS[each["kind"]], meta["name"], meta.get("namespace", ""))
+            assert stored["metadata"]["generation"] == 1, file
 
 
 COLUMNS = {
@@ -108,14 +125,14 @@ COLUMNS = {
     "agents": "NAME SERVICEACCOUNT READY AGE",
     "agenttemplates": "NAME SERVICEACCOUNT AGE",
     "tasktemplates": "NAME AGENT AGE",
-    "crontasks": "NAME SCHEDULE SUSPEND ACTIVE AGE",
+    "crontasks": "NAME SCHEDULE SUSPEND LAST SCHEDULE AGE",
 }
 WIDE = {
-    "tasks": "NAME PHASE AGENT POD AGE",
+    "tasks": "NAME PHASE AGENT TEMPLATE POD AGE",
     "agents": "NAME PROFILE IMAGE SERVICEACCOUNT MAXTASKS READY AGE",
     "agenttemplates": "NAME EXECUTORIMAGE SERVICEACCOUNT AGE",
     "tasktemplates": "NAME AGENT AGE",
-    "crontasks": "NAME SCHEDULE SUSPEND ACTIVE AGE",
+    "crontasks": "NAME SCHEDULE SUSPEND ACTIVE LAST SCHEDULE NEXT SCHEDULE AGE",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,7 +34,11 @@ STAND_IN = """\
 # Stands in for OpenCode where a test needs none: its server listens, its run repeats what it was told.
 case "$1" in
 serve) exec /usr/bin/python3 -m http.server "$3" --bind "$5" ;;
-run) echo "worked on: $(cat)" ;;
+run)
+  echo "worked on: $*"
+  cat
+  mkdir -p .outputs && echo https://github.com/org/repo/pull/1 > .outputs/pr-url
+  ;;
 esac
 """
 
@@ -124,6 +129,19 @@ class Machine:
     def kubectl(self, *arguments: str, stdin: str = "", binary: str = "kubectl") -> Ran:
         """kubectl with the plane's kubeconfig."""
         return self.run(binary, *arguments, stdin=stdin, env={"KUBECONFIG": str(self.kubeconfig)})
+
+    def shell(self, line: str, namespace: str) -> Ran:
+        """A line of a document, as it is typed in a shell whose context has this namespace."""
+        return self.run("sh", "-c", line, env={"KUBECONFIG": str(self.context(namespace))})
+
+    def context(self, namespace: str) -> Path:
+        """A kubeconfig whose context has this namespace."""
+        path = self.home / f"kubeconfig-{namespace}"
+        if not path.exists():
+            made = json.loads(self.kubeconfig.read_text())
+            made["contexts"][0]["context"]["namespace"] = namespace
+            path.write_text(json.dumps(made))
+        return path
 
     def kubeoc_process(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ran:
         """kubeoc in a process of its own."""

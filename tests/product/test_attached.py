@@ -146,9 +146,9 @@ async def _sleeps(server: str) -> bool:
 async def _aborted(place: Place, session: str) -> None:
     """The server works on the session no more, and says that its answer was aborted."""
 
-    async def idle() -> bool:
-        return session not in await place.ask("team", "/session/status")
+    async def aborted() -> bool:
+        messages = await place.ask("team", f"/session/{session}/message")
+        return messages[-1]["info"].get("error", {}).get("name") == "MessageAbortedError"
 
-    await until(idle, "the session is idle")
-    messages = await place.ask("team", f"/session/{session}/message")
-    assert messages[-1]["info"]["error"]["name"] == "MessageAbortedError"
+    await until(aborted, "the answer is aborted")
+    assert session not in await place.ask("team", "/session/status")

@@ -264,8 +264,8 @@ class AgentStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """Service of the live server."""
     url: str = ""
     """Address of the live server inside the cluster."""
-    ready: bool = False
-    """The live server answers."""
+    ready: bool | None = None
+    """The live server answers; nothing until that is known."""
     suspended: bool = False
     """The live server is stopped on purpose."""
     idleSince: datetime | None = None
