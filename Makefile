@@ -22,6 +22,19 @@ test: setup ## Set up everything and pass the tests
 check: setup lint ## All that CI runs
 	@$(BIN)/pytest
 
+.PHONY: cluster
+cluster: ## Build and start a real Kubernetes API server for tests (needs Go; minutes the first time)
+	@hack/cluster/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## End what `make cluster` started
+	@hack/cluster/cluster down
+
+.PHONY: test-cluster
+test-cluster: setup ## Run the controllers' tests against the API server of `make cluster`
+	@KUBEOPENCODE_TEST_KUBECONFIG=$${KUBEOPENCODE_TEST_KUBECONFIG:-.cache/cluster/run/kubeconfig} \
+	  $(BIN)/pytest tests/plane/controllers -W default::pytest.PytestUnraisableExceptionWarning
+
 .PHONY: lint
 lint: ## Formatting, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
-import gc
 import multiprocessing
 import resource
 import statistics
@@ -91,9 +90,7 @@ async def _live(pipe: Connection, parts: Sequence[tuple[Part, tuple[Any, ...]]])
         counts: Counts = {}
         for counted in counters:
             counts |= counted()
-        used = cpu()
-        gc.collect()
-        pipe.send(Reading(used, memory(), counts))
+        pipe.send(Reading(cpu(), memory(), counts))
 
     async with AsyncExitStack() as stack:
         for part, arguments in parts:

@@ -35,6 +35,8 @@ from kubeopencode.api.meta import Json, Key
 from kubeopencode.api.task import FINISHED
 from kubeopencode.kube import client, config, transport
 from kubeopencode.node import embedded, pretend
+from kubeopencode.node.runner import Launch
+from kubeopencode.render import task as render
 from kubeopencode.runtime import controller, manager, outcome, reflector
 
 API = f"{kinds.GROUP}/v1alpha1"
@@ -67,11 +69,17 @@ async def operator(folder: Path) -> AsyncIterator[Callable[[], stage.Counts]]:
         await running
 
 
+def fate(launch: Launch) -> pretend.Fate:
+    """Containers end at once; the one that collects outputs runs beside the agent until it is told to stop."""
+    return pretend.Fate(None if launch.id.name == render.RECORDER else 0.0)
+
+
 @asynccontextmanager
 async def node(folder: Path) -> AsyncIterator[Callable[[], stage.Counts]]:
     """The real node over containers that are pretended to end at once."""
     async with client.Client(config.local_socket(stage.socket(folder))) as api:
-        settings = embedded.NodeSettings(folder / "node", opencode=Path("/bin/true"), runner=pretend.PretendRunner())
+        runner = pretend.PretendRunner(fate)
+        settings = embedded.NodeSettings(folder / "node", opencode=Path("/bin/true"), runner=runner)
         made = embedded.Node(api, settings)
         await made.start()
         yield dict
@@ -120,8 +128,9 @@ async def prepare(api: client.Client, scenario: str) -> Json:
         return {"description": "do it", "templateRef": {"name": "plain"}}
     spec: Json = {"command": ["sh", "-c", "true"], "maxConcurrentTasks": 50} if scenario == "queue" else {}
     await api.create(kinds.AGENTS, body("Agent", "worker", **spec), NAMESPACE)
-    while scenario == "attached" and not (await api.get(kinds.AGENTS, "worker", NAMESPACE)).status.ready:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while scenario == "attached" and not (await api.get(kinds.AGENTS, "worker", NAMESPACE)).status.ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     return {"description": "do it", "agentRef": {"name": "worker"}}
 
 

@@ -25,7 +25,12 @@ def manifest(name: str) -> str:
 def template(command: str) -> str:
     """A template whose Tasks run one line of shell."""
     spec = {"command": ["sh", "-c", command]}
-    body = {"apiVersion": "kubeopencode.io/v1alpha1", "kind": "AgentTemplate", "metadata": {"name": "line"}, "spec": spec}
+    body = {
+        "apiVersion": "kubeopencode.io/v1alpha1",
+        "kind": "AgentTemplate",
+        "metadata": {"name": "line"},
+        "spec": spec,
+    }
     return yaml.safe_dump(body)
 
 
@@ -36,11 +41,10 @@ def task(name: str, **spec: Any) -> str:
 
 @pytest.fixture(scope="module")
 def quick_start(machine: Machine) -> Machine:
-    """The README's own Agent and Task, with the Secret that it needs, watched from the start."""
-    planes_of_doc = machine.shell(f"kubectl create namespace {SYSTEM}", "default")
-    planes_of_doc.well
-    machine.shell("kubectl create secret generic ai-credentials --from-literal=opencode-key=k", SYSTEM).well
-    machine.shell("kubectl create configmap coding-standards --from-literal=go.md='Use gofmt.'", SYSTEM).well
+    """The namespace of the README's first steps, with the Secret and the ConfigMap that its objects name."""
+    machine.shell(f"kubectl create namespace {SYSTEM}", "default").well()
+    machine.shell("kubectl create secret generic ai-credentials --from-literal=opencode-key=k", SYSTEM).well()
+    machine.shell("kubectl create configmap coding-standards --from-literal=go.md='Use gofmt.'", SYSTEM).well()
     return machine
 
 
@@ -51,7 +55,9 @@ def test_monitor_progress(quick_start: Machine) -> None:
     )
     seen: list[str] = []
     try:
-        quick_start.shell(f"kubectl apply -f {manifest('readme-01-agent')} -f {manifest('readme-02-task')}", "default").well
+        quick_start.shell(
+            f"kubectl apply -f {manifest('readme-01-agent')} -f {manifest('readme-02-task')}", "default"
+        ).well()
         assert watching.stdout is not None
         for line in watching.stdout:
             seen.append(line)
@@ -62,21 +68,18 @@ def test_monitor_progress(quick_start: Machine) -> None:
         watching.communicate()
     assert seen[0].split() == ["NAME", "PHASE", "AGENT", "POD", "AGE"]
     assert seen[-1].split()[:4] == ["update-service-a", "Completed", "default", "update-service-a-pod"]
-    described = quick_start.shell(f"kubectl describe task update-service-a -n {SYSTEM}", "default").well
+    described = quick_start.shell(f"kubectl describe task update-service-a -n {SYSTEM}", "default").well()
     assert "Phase:" in described
     assert "Events:" in described
-    line = (
-        "kubectl logs $(kubectl get task update-service-a -o jsonpath='{.status.podName}')"
-        f" -n {SYSTEM}"
-    )
+    line = f"kubectl logs $(kubectl get task update-service-a -o jsonpath='{{.status.podName}}') -n {SYSTEM}"
     # The inner command names no namespace, so it is that of the context.
-    said = quick_start.shell(line, SYSTEM).well
+    said = quick_start.shell(line, SYSTEM).well()
     assert "Update dependencies to latest versions." in said
 
 
 def test_a_task_template_gives_what_the_task_leaves_out(quick_start: Machine) -> None:
-    quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-01-agent')}", SYSTEM).well
-    quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-03-task-template')}", SYSTEM).well
+    quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-01-agent')}", SYSTEM).well()
+    quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-03-task-template')}", SYSTEM).well()
     done = quick_start.ended("fix-issue-123", SYSTEM)
     assert done["status"]["phase"] == "Completed", done["status"]
     assert done["status"]["agentRef"]["name"] == "default"
@@ -85,20 +88,22 @@ def test_a_task_template_gives_what_the_task_leaves_out(quick_start: Machine) ->
 
 def test_retrieving_outputs(machine: Machine) -> None:
     where = machine.namespace("outputs")
-    machine.shell(f"kubectl apply -f {manifest('readme-09-outputs-agent')} -f {manifest('readme-10-outputs-task')}", where)
+    machine.shell(
+        f"kubectl apply -f {manifest('readme-09-outputs-agent')} -f {manifest('readme-10-outputs-task')}", where
+    )
     assert machine.ended("my-task", where)["status"]["phase"] == "Completed"
     one = machine.shell("kubectl get task my-task -o jsonpath='{.status.outputs.parameters.pr-url}'", where)
-    assert one.well == PULL_REQUEST
+    assert one.well() == PULL_REQUEST
     every = machine.shell("kubectl get task my-task -o jsonpath='{.status.outputs.parameters}'", where)
-    assert yaml.safe_load(every.well) == {"pr-url": PULL_REQUEST, "summary": "No summary provided"}
+    assert yaml.safe_load(every.well()) == {"pr-url": PULL_REQUEST, "summary": "No summary provided"}
 
 
 def test_task_stop(machine: Machine) -> None:
     where = machine.namespace("stop")
-    machine.kubectl("apply", "-n", where, "-f", "-", stdin=template("echo at work; exec sleep 600")).well
-    machine.kubectl("apply", "-n", where, "-f", "-", stdin=task("my-task", templateRef={"name": "line"})).well
+    machine.kubectl("apply", "-n", where, "-f", "-", stdin=template("echo at work; exec sleep 600")).well()
+    machine.kubectl("apply", "-n", where, "-f", "-", stdin=task("my-task", templateRef={"name": "line"})).well()
     machine.said("my-task", "at work", where)
-    machine.shell("kubectl annotate task my-task kubeopencode.io/stop=true", where).well
+    machine.shell("kubectl annotate task my-task kubeopencode.io/stop=true", where).well()
     done = machine.ended("my-task", where)
     assert done["status"]["phase"] == "Completed"
     assert planes.reasons(done)["Stopped"] == "UserStopped"
@@ -108,24 +113,26 @@ def test_task_stop(machine: Machine) -> None:
 
 def test_a_task_of_another_namespace_runs_where_its_agent_lives(machine: Machine) -> None:
     for name in ("platform-agents", "dev-team-a"):
-        machine.shell(f"kubectl create namespace {name}", "default").well
-    machine.shell("kubectl create secret generic anthropic-credentials --from-literal=api-key=k", "platform-agents").well
-    machine.shell(f"kubectl apply -f {manifest('readme-13-cross-namespace')}", "default").well
+        machine.shell(f"kubectl create namespace {name}", "default").well()
+    machine.shell(
+        "kubectl create secret generic anthropic-credentials --from-literal=api-key=k", "platform-agents"
+    ).well()
+    machine.shell(f"kubectl apply -f {manifest('readme-13-cross-namespace')}", "default").well()
     done = machine.ended("fix-bug-123", "dev-team-a")
     assert done["status"]["phase"] == "Completed", done["status"]
     assert done["status"]["podNamespace"] == "platform-agents"
-    secrets = machine.shell("kubectl get secrets,configmaps,pods -o name", "dev-team-a").well
+    secrets = machine.shell("kubectl get secrets,configmaps,pods -o name", "dev-team-a").well()
     assert secrets == ""
 
 
 def test_agent_status_of_a_live_agent(machine: Machine) -> None:
     where = machine.namespace("live")
-    machine.shell("kubectl create secret generic ai-credentials --from-literal=api-key=k", where).well
+    machine.shell("kubectl create secret generic ai-credentials --from-literal=api-key=k", where).well()
     wanted = yaml.safe_load(Path(manifest("features-01-live-agent")).read_text())
     del wanted["spec"]["contexts"]
-    machine.kubectl("apply", "-n", where, "-f", "-", stdin=yaml.safe_dump(wanted)).well
+    machine.kubectl("apply", "-n", where, "-f", "-", stdin=yaml.safe_dump(wanted)).well()
     ready = planes.until(lambda: _ready(machine, where), "the Agent is ready")
-    line = machine.shell("kubectl get agent team-agent -o wide", where).well.splitlines()[1]
+    line = machine.shell("kubectl get agent team-agent -o wide", where).well().splitlines()[1]
     assert line.startswith("team-agent")
     assert "Team development agent" in line
     assert "true" in line
@@ -144,13 +151,17 @@ def _ready(machine: Machine, where: str) -> Any:
 
 def test_suspend_and_resume(machine: Machine) -> None:
     where = machine.namespace("suspend")
-    machine.shell(f"kubectl apply -f {manifest('features-28-suspend')}", where).well
-    machine.kubectl("apply", "-n", where, "-f", "-", stdin=task("patient", agentRef={"name": "suspendable-agent"})).well
+    machine.shell(f"kubectl apply -f {manifest('features-28-suspend')}", where).well()
+    machine.kubectl(
+        "apply", "-n", where, "-f", "-", stdin=task("patient", agentRef={"name": "suspendable-agent"})
+    ).well()
     queued = machine.task_is(("Queued",), "patient", where)
     assert planes.reasons(queued)["Queued"] == "AgentSuspended"
     agent = machine.get("agents", "suspendable-agent", where)
     assert planes.reasons(agent)["Suspended"] == "UserRequested"
-    machine.shell("""kubectl patch agent suspendable-agent --type merge -p '{"spec":{"suspend":false}}'""", where).well
+    machine.shell(
+        """kubectl patch agent suspendable-agent --type merge -p '{"spec":{"suspend":false}}'""", where
+    ).well()
 
     def resumed() -> bool:
         task_reason = planes.reasons(machine.get("tasks", "patient", where))["Queued"]
@@ -162,18 +173,21 @@ def test_suspend_and_resume(machine: Machine) -> None:
 
 def test_suspending_a_cron_task(bare: Machine) -> None:
     where = bare.namespace("cron")
-    bare.shell(f"kubectl apply -f {manifest('features-20-crontask')}", where).well
+    bare.shell(f"kubectl apply -f {manifest('features-20-crontask')}", where).well()
     for value in ("true", "false"):
-        line = 'kubectl patch crontask daily-vuln-scan --type merge -p \'{"spec":{"suspend":%s}}\'' % value
-        assert bare.shell(line, where).well == "crontask.kubeopencode.io/daily-vuln-scan patched\n"
-        suspended = bare.shell("kubectl get crontask daily-vuln-scan -o jsonpath='{.spec.suspend}'", where).well
+        line = """kubectl patch crontask daily-vuln-scan --type merge -p '{"spec":{"suspend":VALUE}}'"""
+        line = line.replace("VALUE", value)
+        assert bare.shell(line, where).well() == "crontask.kubeopencode.io/daily-vuln-scan patched\n"
+        suspended = bare.shell("kubectl get crontask daily-vuln-scan -o jsonpath='{.spec.suspend}'", where).well()
         assert suspended == value
 
 
 def test_agents_that_use_a_template_can_be_listed(bare: Machine) -> None:
     where = bare.namespace("tracking")
-    files = " ".join(f"-f {manifest(name)}" for name in ("features-21-agent-template", "features-22-agent-from-a-template"))
-    bare.shell(f"kubectl apply {files}", where).well
+    files = " ".join(
+        f"-f {manifest(name)}" for name in ("features-21-agent-template", "features-22-agent-from-a-template")
+    )
+    bare.shell(f"kubectl apply {files}", where).well()
     line = "kubectl get agents -l kubeopencode.io/agent-template=team-config"
 
     def listed() -> str:

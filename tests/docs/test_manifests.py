@@ -77,7 +77,7 @@ def stream(files: list[Path]) -> str:
 
 @pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_a_manifest_is_accepted_and_kept_as_it_was_written(bare: Machine, applied: dict[Path, Ran], file: Path) -> None:
-    said = applied[file].well.splitlines()
+    said = applied[file].well().splitlines()
     assert [line.split()[-1] for line in said] == ["created"] * len(objects(file))
     assert not applied[file].err
     added: dict[str, Any] = {}
@@ -97,21 +97,25 @@ needs_no_default = pytest.mark.xfail(
 )
 
 
-@pytest.mark.parametrize("files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"])
+@pytest.mark.parametrize(
+    "files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"]
+)
 def test_applied_again_everything_is_unchanged(bare: Machine, applied: dict[Path, Ran], files: list[Path]) -> None:
     assert applied
-    said = bare.kubectl("apply", "-f", "-", stdin=stream(files)).well.splitlines()
+    said = bare.kubectl("apply", "-f", "-", stdin=stream(files)).well().splitlines()
     assert [line for line in said if not line.endswith(" unchanged")] == []
     assert len(said) == sum(len(objects(file)) for file in files)
 
 
-@pytest.mark.parametrize("files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"])
+@pytest.mark.parametrize(
+    "files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"]
+)
 def test_server_side_apply_takes_everything_twice_and_changes_nothing(
     bare: Machine, applied: dict[Path, Ran], files: list[Path]
 ) -> None:
     assert applied
     for _ in range(2):
-        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=stream(files)).well.splitlines()
+        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=stream(files)).well().splitlines()
         assert [line for line in said if not line.endswith(" serverside-applied")] == []
     for file in files:
         for each in objects(file):
@@ -139,15 +143,15 @@ WIDE = {
 @pytest.mark.parametrize("plural", COLUMNS)
 def test_a_list_has_the_documented_columns(bare: Machine, applied: dict[Path, Ran], plural: str) -> None:
     assert applied
-    table = bare.kubectl("get", plural, "-A").well
+    table = bare.kubectl("get", plural, "-A").well()
     assert table.splitlines()[0].split() == ["NAMESPACE", *COLUMNS[plural].split()]
-    wide = bare.kubectl("get", plural, "-A", "-o", "wide").well
+    wide = bare.kubectl("get", plural, "-A", "-o", "wide").well()
     assert wide.splitlines()[0].split() == ["NAMESPACE", *WIDE[plural].split()]
 
 
 def test_the_wide_list_tells_an_agents_profile_image_and_limit(bare: Machine, applied: dict[Path, Ran]) -> None:
     assert applied
-    line = bare.kubectl("get", "agent", "my-agent", "-n", "of-features-22-agent-from-a-template", "-o", "wide").well
+    line = bare.kubectl("get", "agent", "my-agent", "-n", "of-features-22-agent-from-a-template", "-o", "wide").well()
     assert "My personal development agent" in line
     assert "quay.io/kubeopencode/kubeopencode-agent-devbox:latest" in line
     assert " 3 " in line
@@ -164,12 +168,12 @@ def test_the_cluster_wide_settings_have_no_namespace_even_if_an_older_manifest_n
         "spec": {"proxy": {"httpProxy": "http://older.example.com:8080"}},
     }
     before = bare.get("kubeopencodeconfigs", "cluster", "")
-    bare.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(older)).well
+    bare.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(older)).well()
     stored = bare.get("kubeopencodeconfigs", "cluster", "")
     assert "namespace" not in stored["metadata"]
     assert stored["metadata"]["uid"] == before["metadata"]["uid"]
     assert stored["spec"]["proxy"]["httpProxy"] == "http://older.example.com:8080"
-    bare.kubectl("get", "kubeopencodeconfig", "cluster").well
+    bare.kubectl("get", "kubeopencodeconfig", "cluster").well()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_the_cluster_wide_settings_have_no_namespace_even_if_an_older_manifest_n
     ],
 )
 def test_kubectl_explains_a_field(bare: Machine, field: str, words: str) -> None:
-    assert words in bare.kubectl("explain", field).well
+    assert words in bare.kubectl("explain", field).well()
 
 
 def test_an_old_kubectl_applies_reads_describes_and_deletes(bare: Machine, applied: dict[Path, Ran]) -> None:
@@ -193,15 +197,15 @@ def test_an_old_kubectl_applies_reads_describes_and_deletes(bare: Machine, appli
     old = planes.old_kubectl()
     where = ["-n", bare.namespace("old-kubectl")]
     file = FOLDER / "features-22-agent-from-a-template.yaml"
-    assert bare.kubectl("apply", "-f", str(file), *where, binary=old).well.endswith("/my-agent created\n")
-    assert bare.kubectl("apply", "-f", str(file), *where, binary=old).well.endswith("/my-agent unchanged\n")
-    head, line = bare.kubectl("get", "agents", *where, binary=old).well.splitlines()
+    assert bare.kubectl("apply", "-f", str(file), *where, binary=old).well().endswith("/my-agent created\n")
+    assert bare.kubectl("apply", "-f", str(file), *where, binary=old).well().endswith("/my-agent unchanged\n")
+    head, line = bare.kubectl("get", "agents", *where, binary=old).well().splitlines()
     assert head.split() == COLUMNS["agents"].split()
     assert line.startswith("my-agent")
-    assert "Max Concurrent Tasks:  3" in bare.kubectl("describe", "agent", "my-agent", *where, binary=old).well
-    assert "idle" in bare.kubectl("explain", "agent.spec.standby", binary=old).well.lower()
+    assert "Max Concurrent Tasks:  3" in bare.kubectl("describe", "agent", "my-agent", *where, binary=old).well()
+    assert "idle" in bare.kubectl("explain", "agent.spec.standby", binary=old).well().lower()
     patch = ["patch", "agent", "my-agent", "--type", "merge", "-p", '{"spec":{"suspend":true}}']
-    assert bare.kubectl(*patch, *where, binary=old).well.endswith("patched\n")
+    assert bare.kubectl(*patch, *where, binary=old).well().endswith("patched\n")
     assert bare.get("agents", "my-agent", "old-kubectl")["spec"]["suspend"] is True
-    bare.kubectl("delete", "-f", str(file), *where, binary=old).well
+    bare.kubectl("delete", "-f", str(file), *where, binary=old).well()
     assert bare.get("agents", "my-agent", "old-kubectl") is None

@@ -38,13 +38,16 @@ def documents() -> list[Any]:
             found.append(
                 wire
                 if whole
-                else {"apiVersion": "kubeopencode.io/v1alpha1", "kind": "Agent", "metadata": {"name": "fragment"}} | wire
+                else {"apiVersion": "kubeopencode.io/v1alpha1", "kind": "Agent", "metadata": {"name": "fragment"}}
+                | wire
             )
     return found
 
 
 @pytest.mark.parametrize("line", commands())
-def test_a_command_of_the_readme_exists_with_its_options(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_readme_exists_with_its_options(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "answers.yaml").touch()
     verb, *arguments = shlex.split(line)[1:]
@@ -61,5 +64,5 @@ def test_the_readme_shows_commands_and_objects() -> None:
 
 def test_the_yaml_of_the_readme_applies_strictly(bare: Machine) -> None:
     where = bare.namespace("our-readme")
-    said = bare.kubectl("apply", "-n", where, "-f", "-", stdin=yaml.safe_dump_all(documents())).well
+    said = bare.kubectl("apply", "-n", where, "-f", "-", stdin=yaml.safe_dump_all(documents())).well()
     assert said.count(" created") == len(documents())

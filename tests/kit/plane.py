@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -52,6 +53,11 @@ class Plane:
         """Create objects, in order."""
         for body in objects:
             await self.api.create(RESOURCES[body["kind"]], body, body["metadata"].get("namespace", ""))
+
+    async def namespace(self, name: str) -> None:
+        """There is a namespace of that name."""
+        with suppress(errors.AlreadyExists):
+            await self.api.create(core.NAMESPACES, {"metadata": {"name": name}})
 
     async def task(self, name: str, namespace: str = "default") -> Task:
         """A Task as it is now."""
@@ -142,18 +148,54 @@ class Plane:
         return found
 
 
+REAL = "KUBEOPENCODE_TEST_KUBECONFIG"
+"""Names the kubeconfig of a real API server to run the same tests against. What it holds in `default` is deleted."""
+
+
 @asynccontextmanager
-async def in_memory(folder: Path) -> AsyncIterator[Plane]:
-    """A plane with our definitions installed and no controllers running yet."""
-    socket = folder / "api.sock"
-    server = ApiServer(Storage.memory(), settings=Settings())
-    await server.start()
-    await server.listen_unix(socket)
-    async with client.Client(config.local_socket(socket)) as api:
+async def ready(folder: Path) -> AsyncIterator[Plane]:
+    """A plane with our definitions installed and no controllers running yet: in memory, or the real one of REAL."""
+    kubeconfig = os.environ.get(REAL)
+    async with _real(Path(kubeconfig)) if kubeconfig else _in_memory(folder) as api:
         await wiring.install_definitions(api)
         plane = Plane(api)
         try:
             yield plane
         finally:
             await plane.kill_operator()
+
+
+@asynccontextmanager
+async def _in_memory(folder: Path) -> AsyncIterator[client.Client]:
+    socket = folder / "api.sock"
+    server = ApiServer(Storage.memory(), settings=Settings())
+    await server.start()
+    await server.listen_unix(socket)
+    async with client.Client(config.local_socket(socket)) as api:
+        yield api
     await server.stop()
+
+
+@asynccontextmanager
+async def _real(kubeconfig: Path) -> AsyncIterator[client.Client]:
+    async with client.Client(config.load(kubeconfig)) as api:
+        await _emptied(Plane(api))
+        yield api
+
+
+async def _emptied(plane: Plane) -> None:
+    """Nothing of an earlier test is left."""
+    for resource in (kinds.TASKS, kinds.AGENTS, kinds.AGENTTEMPLATES, kinds.TASKTEMPLATES, kinds.CONFIGS):
+        with suppress(errors.NotFound):
+            for found in (await plane.api.list(resource)).items:
+                patch = {"metadata": {"finalizers": None}}
+                await plane.api.patch(resource, found.metadata.name, patch, found.metadata.namespace)
+                with suppress(errors.NotFound):
+                    await plane.api.delete(resource, found.metadata.name, found.metadata.namespace)
+    now = client.DeleteOptions(grace_seconds=0)
+    for resource in (workloads.DEPLOYMENTS, core.PODS, core.CONFIGMAPS, core.SECRETS, core.SERVICES):
+        for found in (await plane.api.list(resource)).items:
+            meta = found.metadata
+            if meta.namespace in ("default", "platform") and meta.name not in ("kubernetes", "kube-root-ca.crt"):
+                with suppress(errors.NotFound):
+                    await plane.api.delete(resource, meta.name, meta.namespace, options=now)

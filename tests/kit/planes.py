@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 from click import testing
 
 from kubeopencode.cli import __main__ as program
@@ -52,7 +54,6 @@ class Ran:
     out: str
     err: str
 
-    @property
     def well(self) -> str:
         """Its output; the test fails where the command did."""
         assert self.code == 0, f"{self.command}: exit code {self.code}\n{self.out}\n{self.err}"
@@ -188,6 +189,14 @@ class Machine:
             except errors.NotFound:
                 return None
 
+    def attempt(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
+        """The API's answer, or what it said when it refused."""
+        with _unclosed_sockets():
+            try:
+                return self.door.request(method, path, body=body), ""
+            except errors.ApiError as error:
+                return None, error.message
+
     def get(self, plural: str, name: str = "", namespace: str = "default") -> Any:
         """An object of ours; None when it is not there."""
         where = f"/namespaces/{namespace}" if namespace else ""
@@ -221,12 +230,50 @@ class Machine:
         return until(heard, f"the agent of {task} says {words!r}")
 
 
+@dataclass(frozen=True)
+class Desk:
+    """A namespace of a machine's plane, and kubeoc working in it."""
+
+    machine: Machine
+    namespace: str
+
+    def kubeoc(self, *arguments: str, stdin: str = "") -> Ran:
+        """kubeoc in this namespace."""
+        return self.machine.kubeoc("-n", self.namespace, *arguments, stdin=stdin)
+
+    def task(self, template: str, *options: str) -> str:
+        """The name of a Task that has just been given to a template."""
+        made = self.kubeoc("run", "do it", "--template", template, "-o", "name", *options)
+        return made.well().strip().removeprefix("task/")
+
+    def get(self, plural: str, name: str = "") -> Any:
+        """An object of ours; None when it is not there."""
+        return self.machine.get(plural, name, self.namespace)
+
+    def ended(self, name: str) -> Any:
+        """A Task once it has ended."""
+        return self.machine.ended(name, self.namespace)
+
+
+def manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    """An object of ours."""
+    return {"apiVersion": "kubeopencode.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def written(path: Path, *objects: dict[str, Any]) -> str:
+    """The path of a file with these objects."""
+    path.write_text(yaml.safe_dump_all(objects))
+    return str(path)
+
+
 @contextmanager
 def _unclosed_sockets() -> Iterator[None]:
     """Our command line leaves its connection to the end of the process, which is not the end of a test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
+        # Those that hang on a caught exception go now, and not in the midst of another test.
+        gc.collect(1)
 
 
 def until(check: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

@@ -304,13 +304,15 @@ class Outside:
         self._process.kill()
         self._process.wait()
 
-    async def down(self) -> None:
-        """`kubeoc down`."""
+    async def down(self) -> str:
+        """`kubeoc down`, and what it says."""
         command = [sys.executable, "-m", "kubeopencode.cli", "down", f"--data={self.data}"]
-        ending = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
-        assert await ending.wait() == 0
+        ending = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        said, _ = await ending.communicate()
+        assert ending.returncode == 0
         assert self._process is not None
-        assert self._process.wait() == 0, self.log()
+        self._process.wait()
+        return said.decode()
 
     def log(self) -> str:
         """What the plane has printed, all its lives together."""

@@ -7,14 +7,13 @@ import pytest
 from kit.product import Place, until
 from kubeopencode import names
 from kubeopencode.api import core, kinds, workloads
-from kubeopencode.kube import client
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEPT = {"agentRef": {"name": "kept"}}
 
 
-async def test_sessions_and_files_outlive_the_servers_pod(place: Place) -> None:
+async def test_sessions_and_files_outlive_the_servers_pod_and_go_with_the_agent(place: Place) -> None:
     await place.apply(place.agent("kept", persistence={"sessions": {}, "workspace": {}}))
     done = await place.run("one", "write hello, to be kept", **KEPT)
     assert done.status.session is not None
@@ -30,6 +29,9 @@ async def test_sessions_and_files_outlive_the_servers_pod(place: Place) -> None:
     assert "write hello, to be kept" in messages[0]["parts"][0]["text"]
     files = await place.ask("kept", "/file?path=.")
     assert "hello.txt" in {each["name"] for each in files}
+    await place.api.delete(kinds.AGENTS, "kept", place.namespace)
+    await place.until_quiet(second.metadata.uid)
+    await until(lambda: _nothing_left(place), "the Agent's objects are gone")
 
 
 async def test_a_suspended_agent_runs_nothing_and_its_task_waits_until_it_is_resumed(place: Place) -> None:
@@ -47,22 +49,10 @@ async def test_a_suspended_agent_runs_nothing_and_its_task_waits_until_it_is_res
     assert len(place.asked("wait until you are resumed")) == 1
 
 
-async def test_an_agent_that_is_deleted_takes_its_server_along(place: Place) -> None:
-    await place.apply(place.agent("kept"))
-    await place.ready("kept")
-    server = await place.server_pod("kept")
-    await place.api.delete(kinds.AGENTS, "kept", place.namespace, options=client.DeleteOptions())
-    await place.until_quiet(server.metadata.uid)
-
-    async def gone() -> bool:
-        left = [
-            await place.get(workloads.DEPLOYMENTS, names.server("kept")),
-            await place.get(core.SERVICES, names.service("kept")),
-            await place.get(core.SECRETS, names.server_password("kept")),
-        ]
-        return left == [None] * 3
-
-    await until(gone, "the Agent's objects are gone")
+async def _nothing_left(place: Place) -> bool:
+    kinds_of_an_agent = (workloads.DEPLOYMENTS, workloads.REPLICASETS, core.SERVICES, core.SECRETS, core.PVCS)
+    lists = [await place.api.list(resource, place.namespace) for resource in kinds_of_an_agent]
+    return not any(listed.items for listed in lists)
 
 
 async def _suspend(place: Place, wanted: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from kit.product import Outside, Place, Product, processes, texts, until
+from kit.product import Outside, Place, Product, processes, reasons, texts, until
 from kubeopencode.api import core, kinds
 from kubeopencode.kube import client, config, errors
 from kubeopencode.replay.server import ReplayServer
@@ -191,10 +191,24 @@ async def test_down_leaves_no_process_behind_and_up_again_tells_what_was_ended(s
     assert processes(str(survivor.plane.data)) == []
     await survivor.plane.up()
     for name in ("endless", "endless-alone"):
-        await place.ended(name, "Failed")
+        failed = await place.ended(name, "Failed")
+        assert ("Ready", "Terminated") in reasons(failed)
         assert len(survivor.uids[name]) == 1
     await place.ready("team")
     assert len(place.asked(", endless.")) == 1
+
+
+async def test_down_after_a_kill_ends_what_was_left(survivor: Survivor) -> None:
+    place = survivor.place
+    await place.apply(place.template("left", command=["sleep", "4321"]))
+    await place.apply(place.task("left", "x", templateRef={"name": "left"}))
+    await until(lambda: _works(place, "left"), "the command runs")
+    survivor.plane.kill()
+    assert processes(str(survivor.plane.data)) != []
+    assert "not running" in await survivor.plane.down()
+    assert processes(str(survivor.plane.data)) == []
+    await survivor.plane.up()
+    await place.ended("left", "Failed")
 
 
 async def test_two_planes_on_one_machine_do_not_meet(survivor: Survivor, product: Product) -> None:

@@ -41,7 +41,7 @@ def suffix() -> str:
 
 
 def shape(kind: Kind, obj: Json, options: Options) -> None:
-    """Prune or report unknown fields and fill in defaults. Raises Failure 400 in strict mode."""
+    """Prune or report unknown fields and fill in defaults, after `check_types`. Raises Failure 400 in strict mode."""
     node = kind.schema
     if node is None:
         return
@@ -55,7 +55,6 @@ def shape(kind: Kind, obj: Json, options: Options) -> None:
                 f"strict decoding error: {', '.join(words)}"
             )
         options.warnings += words
-    pruning.drop_nulls(node, obj)
     pruning.default(node, obj)
     defaults.apply(kind, obj)
 
@@ -80,26 +79,38 @@ def prepare_create(kind: Kind, obj: Json, namespace: str, options: Options) -> N
 
 def prepare_update(kind: Kind, old: Json, new: Json, options: Options) -> None:
     """Make `new` fit to replace `old`. Raises Failure 400, 409 or 422."""
-    meta, before = objects.metadata(new), objects.metadata(old)
     if options.subresource == "status":
-        kept = {name: value for name, value in old.items() if name != "status"}
-        proposed, managed = new.get("status"), meta.get("managedFields")
-        new.clear()
-        new.update(objects.clone(kept))
-        if proposed is not None:
-            new["status"] = proposed
-        meta = objects.metadata(new)
-        if managed is not None:
-            meta["managedFields"] = managed
+        _keep_all_but_status(old, new)
     elif kind.status:
-        new.pop("status", None)
-        if "status" in old:
-            new["status"] = objects.copy(old["status"])
+        _keep_status(old, new)
+    meta, before = objects.metadata(new), objects.metadata(old)
     shape(kind, new, options)
     _keep_system_fields(kind, before, meta)
     if kind.generation and _specification(kind, old) != _specification(kind, new):
         meta["generation"] = int(before.get("generation") or 0) + 1
     check(kind, new, old)
+
+
+def _keep_all_but_status(old: Json, new: Json) -> None:
+    for name in [name for name in new if name not in old and name != "status"]:
+        del new[name]
+    for name, value in old.items():
+        if name not in ("metadata", "status") and not objects.identical(new.get(name), value):
+            new[name] = objects.copy(value)
+    before, managed = dict(objects.metadata(old)), objects.metadata(new).get("managedFields")
+    stored = before.pop("managedFields", None)
+    meta = new["metadata"] = objects.clone(before)
+    if managed is not None or stored is not None:
+        meta["managedFields"] = stored if managed is None else managed
+    if new.get("status") is None:
+        new.pop("status", None)
+
+
+def _keep_status(old: Json, new: Json) -> None:
+    if "status" not in old:
+        new.pop("status", None)
+    elif not objects.identical(new.get("status"), old["status"]):
+        new["status"] = objects.copy(old["status"])
 
 
 def _keep_system_fields(kind: Kind, before: Json, meta: Json) -> None:

@@ -66,6 +66,11 @@ def copy(value: Any) -> Any:
     return value
 
 
+def identical(left: Any, right: Any) -> bool:
+    """Whether two values are the same JSON, order included; to Python alone `true` and 1 would be equal."""
+    return encode(left) == encode(right)
+
+
 def clone(obj: Json) -> Json:
     """A deep copy of one object."""
     return cast(Json, copy(obj))

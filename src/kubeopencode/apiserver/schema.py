@@ -7,7 +7,8 @@ The source is the OpenAPI v3 subset of CustomResourceDefinitions; the built-in k
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from kubeopencode.api.meta import Json
@@ -64,6 +65,15 @@ class Schema:
     def child(self, name: str) -> Schema | None:
         """The schema of a field or of a map's value."""
         return self.properties.get(name) or self.additional
+
+
+_OPAQUE = Schema(source={}, preserve=True)
+
+
+def settled(node: Schema, names: Iterable[str]) -> Schema:
+    """The schema of an object whose fields of these names are known to fit: nothing below them is looked at."""
+    known = dict.fromkeys(node.properties.keys() & set(names), _OPAQUE)
+    return replace(node, properties={**node.properties, **known}) if known else node
 
 
 _BOUNDS = (

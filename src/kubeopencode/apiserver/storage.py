@@ -20,6 +20,10 @@ from kubeopencode.apiserver.journal import Journal, Row
 
 HISTORY = 10_000
 """How many changes a watch may resume over before it is told 410."""
+HISTORY_BYTES = 64 * 1024 * 1024
+"""How many bytes these changes may have; whichever bound is met first."""
+RECENT = 256
+"""Changes whose watch lines are kept made; a watcher further behind makes them again."""
 
 _NOTHING: dict[str, str] = {}
 
@@ -71,8 +75,9 @@ class Storage:
         self._paths: dict[str, tuple[str, ...]] = {}
         self._uids: dict[str, Place] = {}
         self._dependents: dict[str, set[Place]] = {}
-        self._history: deque[Change] = deque(maxlen=HISTORY)
-        self._versions: deque[int] = deque(maxlen=HISTORY)
+        self._history: deque[Change] = deque()
+        self._history_bytes = 0
+        self._versions: deque[int] = deque()
         self._listeners: list[Listener] = []
         self.version = 1
         if journal is not None:
@@ -208,10 +213,14 @@ class Storage:
 
     def _remember(self, version: int, change: Change) -> None:
         self.version = version
-        if len(self._versions) == HISTORY:
-            self._forgotten = self._versions[0]
         self._history.append(change)
         self._versions.append(version)
+        self._history_bytes += len(change.record.raw)
+        while len(self._history) > HISTORY or self._history_bytes > HISTORY_BYTES:
+            self._forgotten = self._versions.popleft()
+            self._history_bytes -= len(self._history.popleft().record.raw)
+        if len(self._history) > RECENT:
+            self._history[-RECENT - 1].lines.clear()
         for listener in self._listeners:
             listener(change)
 

@@ -7,11 +7,11 @@ the new one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from kubeopencode.api.meta import Json, Key
-from kubeopencode.apiserver import admission, conversion, fields, objects, status
+from kubeopencode.apiserver import admission, conversion, fields, objects, schema, status
 from kubeopencode.apiserver.admission import Options
 from kubeopencode.apiserver.builtins import NAMESPACES
 from kubeopencode.apiserver.registry import Kind
@@ -96,13 +96,13 @@ class Writer:
 
     def change(self, target: Target, edit: Callable[[Json], Json], options: Options) -> Json:
         """Replace an object by what `edit` makes of a copy of it; returns the stored result. Raises Failure."""
-        kind = target.kind
         record = self._storage.get(target.place)
         if record is None:
             raise target.missing()
-        old = conversion.show(kind, objects.decode(record.raw))
-        new = edit(conversion.show(kind, objects.decode(record.raw)))
-        check_body(target, new)
+        old = conversion.show(target.kind, objects.decode(record.raw))
+        new = edit(conversion.show(target.kind, objects.decode(record.raw)))
+        kind = _sparing(target.kind, old, new)
+        check_body(replace(target, kind=kind), new)
         meta = objects.metadata(new)
         _check_precondition(target, meta, record.version, record.uid)
         before = objects.metadata(old)
@@ -131,6 +131,20 @@ class Writer:
             return obj
         self._storage.put(place, stored)
         return conversion.show(kind, stored)
+
+
+def _sparing(kind: Kind, old: Json, new: Any) -> Kind:
+    """The kind with a schema that passes over what was stored before and stays as it is.
+
+    A status write is most often small and its object is not. Only what a built-in schema says is spared: a custom one
+    may have changed since the object was stored.
+    """
+    if kind.schema is None or not isinstance(new, dict):
+        return kind
+    after = cast(Json, new)
+    names = ("metadata",) if kind.custom else old
+    same = [name for name in names if objects.identical(after.get(name), old[name])]
+    return replace(kind, schema=schema.settled(kind.schema, same))
 
 
 def finished(kind: Kind, obj: Json) -> bool:

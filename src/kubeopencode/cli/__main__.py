@@ -73,6 +73,10 @@ def run() -> None:
 
     try:
         main(prog_name="kubeoc")
+    except errors.ApiError as error:
+        # The server's own words; the request behind them is nothing that a person has typed.
+        click.echo(f"Error: {error.message}", err=True)
+        sys.exit(1)
     except errors.KubeError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

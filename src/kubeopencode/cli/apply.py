@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -29,8 +29,8 @@ def command(files: tuple[str, ...], namespace: str, dry_run: bool) -> None:
 
 def applied(server: plain.Door, document: Any, namespace: str = "", *, dry_run: bool = False) -> str:
     """Apply one object and say what became of it."""
-    noun = nouns.of_kind(server, document.get("apiVersion", ""), document.get("kind", ""))
-    meta = document.setdefault("metadata", {})
+    noun = nouns.of_kind(server, document["apiVersion"], document["kind"])
+    meta = document["metadata"]
     place = meta.get("namespace") or target.namespace(namespace, server)
     if not noun.namespaced:
         # Older manifests give a cluster-scoped object a namespace.
@@ -56,18 +56,39 @@ def read(name: str) -> Iterator[Any]:
     for label, text in _texts(name):
         try:
             documents = list(yaml.safe_load_all(text))
+        except yaml.MarkedYAMLError as error:
+            raise click.ClickException(f"{label}: this is not YAML: {error.problem}{_place(error)}") from error
         except yaml.YAMLError as error:
-            raise click.ClickException(f"{label}: this is not YAML: {error}") from error
+            raise click.ClickException(f"{label}: this is not YAML: {' '.join(str(error).split())}") from error
         for document in documents:
-            if document is None:
-                continue
-            if not _is_object(document):
-                raise click.ClickException(f"{label}: an object with apiVersion, kind and metadata is expected")
-            yield from document["items"] if document["kind"] == "List" else (document,)
+            if document is not None:
+                yield from _objects(label, document)
 
 
-def _is_object(document: Any) -> bool:
-    return isinstance(document, dict) and {"apiVersion", "kind"} <= document.keys()
+def _place(error: Any) -> str:
+    mark = error.problem_mark
+    return f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _objects(label: str, document: Any) -> Iterator[Any]:
+    """The object that a document is, or those of a List."""
+    if not (isinstance(document, dict) and _is_text(document, "apiVersion") and _is_text(document, "kind")):
+        raise click.ClickException(f"{label}: an object with apiVersion, kind and metadata is expected")
+    found = cast("dict[str, Any]", document)
+    if found["kind"] == "List":
+        items: Any = found.get("items")
+        if not isinstance(items, list):
+            raise click.ClickException(f"{label}: a List has its objects in items")
+        for item in cast("list[Any]", items):
+            yield from _objects(label, item)
+        return
+    if not _is_text(found.get("metadata"), "name"):
+        raise click.ClickException(f"{label}: metadata.name of the {found['kind']} is missing; a text is expected")
+    yield found
+
+
+def _is_text(value: Any, field: str) -> bool:
+    return isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get(field), str)
 
 
 def _texts(name: str) -> Iterator[tuple[str, str]]:

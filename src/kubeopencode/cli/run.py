@@ -11,7 +11,18 @@ from kubeopencode.cli import target, tasks, wait
 from kubeopencode.kube import plain
 
 
-@click.command("run")
+class _Words(click.Command):
+    """Says how to give a text that looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except (click.NoSuchOption, click.MissingParameter) as error:
+            hint = "a text that begins with a dash comes last, after two dashes: kubeoc run -- TEXT"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
+
+
+@click.command("run", cls=_Words)
 @click.argument("text")
 @click.option("--agent", default="", help="Agent to run with; `default` unless given.")
 @click.option("--template", default="", help="AgentTemplate to run with, in a Pod of its own.")

@@ -86,21 +86,39 @@ def follow(server: plain.Door, found: Any, *, stay: bool, tail: int | None = Non
     if tail is not None:
         query["tailLines"] = str(tail)
     namespace = found["metadata"]["namespace"]
-    path = POD.path(status.get("podNamespace") or namespace, pod, "log")
+    path = POD.path(status.get("podNamespace") or namespace, pod)
+    told = ""
     while True:
         try:
-            for line in server.lines(path, query):
+            for line in server.lines(f"{path}/log", query):
                 yield line.decode(errors="replace").rstrip("\n")
         except errors.NotFound:
             raise click.ClickException(f'the Pod "{pod}" is gone, and its words with it') from None
         except errors.BadRequest:
             # The container has not started yet, or never will.
             now = server.request("GET", TASK.path(namespace, found["metadata"]["name"]))
+            state = why(now) if phase(now) in FINISHED else _hindrance(server, path) or why(now)
             if not stay or phase(now) in FINISHED:
-                raise click.ClickException(f"the agent has said nothing: {why(now)}") from None
+                raise click.ClickException(f"the agent has said nothing: {state}") from None
+            if state not in (told, why(now)):
+                told = state
+                click.echo(told, err=True)
             time.sleep(0.1)
         else:
             return
+
+
+def _hindrance(server: plain.Door, path: str) -> str:
+    """Why a Pod's containers do not start; empty where they only take their time."""
+    try:
+        status = server.request("GET", path).get("status", {})
+    except errors.NotFound:
+        return ""
+    for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = each.get("state", {}).get("waiting", {})
+        if waiting.get("message"):
+            return f"{waiting['reason']}: {waiting['message']}"
+    return ""
 
 
 def exit_code(found: Any) -> int:

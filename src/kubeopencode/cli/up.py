@@ -31,7 +31,13 @@ KubeOpenCode {version}: local plane at {server}
 
 @click.command("up")
 @click.option("--detach", "-d", is_flag=True, help="Leave it running behind and come back when it is ready.")
-@click.option("--port", type=int, default=PORT, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder for its data.")
 @click.option("--share", multiple=True, type=click.Path(path_type=Path), help="Folder that Pods may mount as hostPath.")
 @click.option(
@@ -44,6 +50,10 @@ KubeOpenCode {version}: local plane at {server}
 def command(detach: bool, port: int, data: Path | None, share: tuple[Path, ...], isolation: str) -> None:
     """Start a local plane: Kubernetes' API and our controllers in one process, no cluster."""
     where = (data or planes.folder()).absolute()
+    try:
+        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise click.ClickException(f"{where} cannot be the folder for its data: {error.strerror}") from error
     if found := planes.read(where):
         raise click.ClickException(
             f"a plane runs on {where} already (process {found.pid}, {found.server}); `kubeoc down` ends it"

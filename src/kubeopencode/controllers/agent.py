@@ -71,9 +71,13 @@ class AgentController:
     async def _serve(self, profile: Profile) -> Verdict[api.AgentStatus]:
         maps = await self.books.config_maps(render.sources(profile))
         cluster = self.books.cluster
-        objects = (render.password(profile, self._password(profile.uid)), *render.desired(profile, cluster, maps))
+        objects = render.desired(profile, cluster, maps)
+        deployment = self._deployment(profile.key)
+        if deployment is None or not deployment.status.readyReplicas:
+            # Nobody of ours may read Secrets, so whether it is there shows only in a server that starts.
+            objects = (render.password(profile, self._password(profile.uid)), *objects)
         await self.converger.converge(_owner(profile), objects)
-        return judge.decide(profile, self._deployment(profile.key), cluster, self.time.now())
+        return judge.decide(profile, deployment, cluster, self.time.now())
 
     def _deployment(self, key: Key) -> workloads.Deployment | None:
         return self.deployments.get(Key(key.namespace, names.server(key.name)))

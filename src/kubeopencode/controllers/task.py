@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from kubeopencode import names
 from kubeopencode.api import agent, core, kinds
 from kubeopencode.api import task as api
@@ -18,7 +20,14 @@ from kubeopencode.render import task as render
 from kubeopencode.runtime import clock, controller, converge, events, manager, outcome, reflector, store
 from kubeopencode.world import Observed
 
-PODS = reflector.Source(core.PODS, labels=names.LABEL_TASK)
+
+def _essential(pod: core.Pod) -> core.Pod:
+    """All that is asked of a cached Pod: its metadata, its status, and which of its containers are sidecars."""
+    first = tuple(core.Container(name=each.name, restartPolicy=each.restartPolicy) for each in pod.spec.initContainers)
+    return msgspec.structs.replace(pod, spec=core.PodSpec(initContainers=first))
+
+
+PODS = reflector.Source(core.PODS, labels=names.LABEL_TASK, trim=_essential)
 BY_AGENT = "unfinished by agent"
 BY_TEMPLATE = "waiting by template"
 

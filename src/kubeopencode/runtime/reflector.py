@@ -28,14 +28,23 @@ STEADY_SECONDS = 5.0
 """A watch that lived so long is not a failure, even if it brought nothing."""
 
 
+def whole(found: T) -> T:
+    """The object as it is."""
+    return found
+
+
 @dataclass(frozen=True)
 class Source(Generic[T]):
-    """A collection to watch; equal sources share one reflector."""
+    """A collection to watch; equal sources share one reflector.
+
+    `trim` drops what nobody will ask of the cache, so that it need not be kept ten thousand times.
+    """
 
     resource: meta.Resource[T]
     namespace: str = ""
     labels: str = ""
     fields: str = ""
+    trim: Callable[[T], T] = whole
 
     def holds(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """Whether an object in that namespace with those labels surely belongs to the collection.
@@ -123,7 +132,7 @@ class Reflector(Generic[T]):
         listing = await self.client.list(source.resource, source.namespace, labels=source.labels, fields=source.fields)
         if listing.skipped:
             log.warning("%s: %d objects do not fit their type and are ignored", source, len(listing.skipped))
-        changes = self.store.replace(listing.items, frozenset(listing.skipped))
+        changes = self.store.replace(map(source.trim, listing.items), frozenset(listing.skipped))
         self.store.advance(listing.resource_version)
         self.store.synced.set()
         for change in changes:
@@ -156,7 +165,7 @@ class Reflector(Generic[T]):
     def _apply(self, event: client.Event[T]) -> store.Change[T] | None:
         if event.type == "DELETED":
             return self.store.remove(event.key)
-        return self.store.put(event.object) if event.object is not None else None
+        return self.store.put(self.source.trim(event.object)) if event.object is not None else None
 
     def _tell(self, change: store.Change[Any]) -> None:
         for handler in self._handlers:

@@ -11,7 +11,7 @@ from kit import build, plane
 @pytest.fixture
 async def idle(tmp_path: Path) -> AsyncIterator[plane.Plane]:
     """A plane whose controllers do not run yet."""
-    async with plane.in_memory(tmp_path) as made:
+    async with plane.ready(tmp_path) as made:
         await made.apply(build.template())
         yield made
 

@@ -9,8 +9,7 @@ import pytest
 
 from kit import build
 from kit.plane import Plane
-from kubeopencode.api import core, kinds
-from kubeopencode.kube import client
+from kubeopencode.api import core, kinds, workloads
 
 
 class Crash:
@@ -49,19 +48,13 @@ async def _attached(plane: Plane) -> None:
 async def _kubelet(plane: Plane) -> None:
     """Makes servers ready and ends Pods, as often as it takes."""
     while True:
-        for deployment in (await plane.api.list(client_deployments(), "default")).items:
+        for deployment in (await plane.api.list(workloads.DEPLOYMENTS, "default")).items:
             if not deployment.status.readyReplicas:
                 await plane.server_ready(deployment.metadata.labels["kubeopencode.io/agent"])
         for pod in (await plane.api.list(core.PODS, "default")).items:
             if pod.status.phase != "Succeeded":
                 await plane.finish_pod(pod.metadata.name)
         await asyncio.sleep(0.01)
-
-
-def client_deployments():  # type: ignore[no-untyped-def]
-    from kubeopencode.api import workloads
-
-    return workloads.DEPLOYMENTS
 
 
 @pytest.mark.parametrize("story", [_standalone, _queued, _attached], ids=["standalone", "queued", "attached"])
@@ -72,7 +65,8 @@ async def test_the_story_ends_the_same_after_a_crash(
     crash = Crash(after)
     started: set[str] = set()
     kubelet = asyncio.create_task(_kubelet(idle))
-    watching = asyncio.create_task(_pods_made(idle, started))
+    since = (await idle.api.list(core.PODS, "default")).resource_version
+    watching = asyncio.create_task(_pods_made(idle, since, started))
     await idle.start_operator(crash)
     await story(idle)
     ended = asyncio.create_task(idle.until_phase("one", "Completed"))
@@ -87,8 +81,8 @@ async def test_the_story_ends_the_same_after_a_crash(
     assert len(started) == 1, "exactly one Pod was ever made for the Task"
 
 
-async def _pods_made(plane: Plane, uids: set[str]) -> None:
-    async for event in plane.api.watch(core.PODS, "default", since="1"):
+async def _pods_made(plane: Plane, since: str, uids: set[str]) -> None:
+    async for event in plane.api.watch(core.PODS, "default", since=since):
         if (
             event.type == "ADDED"
             and event.object is not None
@@ -114,6 +108,3 @@ async def test_two_operators_at_once_start_one_pod_and_never_admit_too_many(idle
             await idle.until_phase(name, "Completed")
             finished.add(name)
     await second.kill_operator()
-
-
-__all__ = ["client"]

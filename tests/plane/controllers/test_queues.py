@@ -36,8 +36,10 @@ async def test_never_more_than_the_limit_run_and_all_of_them_end(world: Plane) -
 
 async def test_the_quota_holds_back_what_is_too_much(world: Plane) -> None:
     await world.apply(build.batch_agent("slow", quota={"maxTaskStarts": 2, "windowSeconds": 60}))
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         await world.apply(build.task_for("slow", name))
+        await world.until_phase(name, "Running")
+    await world.apply(build.task_for("slow", "c"))
     await world.until_queued("c", "QuotaExceeded")
     await world.finish_pod("a-pod")
     await world.until_phase("a", "Completed")

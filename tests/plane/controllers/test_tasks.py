@@ -125,7 +125,7 @@ async def test_a_task_without_reference_takes_the_agent_default(world: Plane) ->
 
 
 async def test_a_foreign_agent_keeps_the_pod_in_its_namespace(world: Plane) -> None:
-    await world.api.create(core.NAMESPACES, {"metadata": {"name": "platform"}})
+    await world.namespace("platform")
     await world.apply(build.batch_agent("shared", namespace="platform", allowedNamespaces=["def*"]))
     await world.apply(build.task("one", agentRef={"name": "shared", "namespace": "platform"}))
     running = await world.until_phase("one", "Running")
@@ -137,7 +137,7 @@ async def test_a_foreign_agent_keeps_the_pod_in_its_namespace(world: Plane) -> N
 
 
 async def test_a_namespace_that_is_not_allowed_is_told_so(world: Plane) -> None:
-    await world.api.create(core.NAMESPACES, {"metadata": {"name": "platform"}})
+    await world.namespace("platform")
     await world.apply(build.batch_agent("shared", namespace="platform", allowedNamespaces=["dev-*"]))
     await world.apply(build.task("one", agentRef={"name": "shared", "namespace": "platform"}))
     failed = await world.until_phase("one", "Failed")
