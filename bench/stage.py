@@ -22,6 +22,7 @@ from typing import Any
 from kubeopencode.apiserver.server import ApiServer
 from kubeopencode.apiserver.settings import Settings
 from kubeopencode.apiserver.storage import Storage
+from kubeopencode.runtime import manager
 
 Counts = dict[str, int]
 Part = Callable[..., AbstractAsyncContextManager[Callable[[], Counts]]]
@@ -103,7 +104,8 @@ async def _live(pipe: Connection, parts: Sequence[tuple[Part, tuple[Any, ...]]])
 
 @asynccontextmanager
 async def api_server(folder: Path, disk: bool) -> AsyncIterator[Callable[[], Counts]]:
-    """An API server on a Unix socket, with its journal on disk or with none."""
+    """An API server on a Unix socket, with its journal on disk or with none, and the process set up as a plane's."""
+    manager.collect_rarely()
     server = ApiServer(Storage.open(folder / "data") if disk else Storage.memory(), settings=Settings())
     await server.start()
     await server.listen_unix(socket(folder))

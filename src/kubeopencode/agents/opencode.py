@@ -34,15 +34,24 @@ ALLOW_ALL = '{"*":"allow"}'
 
 _LINK = "ln -sf /tools/opencode /usr/local/bin/opencode 2>/dev/null || true"
 
-RUN_SCRIPT = f"{_LINK}\n" + shell.supervised('/tools/opencode run --title "$TASK_TITLE" < "$WORKSPACE_DIR/task.md"')
+_GUARD = """\
+if [ -n "${OPENCODE_CONFIG:-}" ] && [ ! -r "$OPENCODE_CONFIG" ]; then
+  echo "OPENCODE_CONFIG names $OPENCODE_CONFIG, which cannot be read" >&2; exit 1
+fi
+"""
+# Without its configuration OpenCode would fall back to the vendor's hosted model and send the prompt there.
+
+_BEFORE = f"{_GUARD}{_LINK}\n"
+
+RUN_SCRIPT = _BEFORE + shell.supervised('/tools/opencode run --title "$TASK_TITLE" < "$WORKSPACE_DIR/task.md"')
 """One Task in a Pod of its own. The prompt goes through standard input, which carries any text of any length."""
 
-SERVE_SCRIPT = f"{_LINK}\n" + shell.supervised(
+SERVE_SCRIPT = _BEFORE + shell.supervised(
     '/tools/opencode serve --port "$OPENCODE_PORT" --hostname "${KUBEOPENCODE_LISTEN:-0.0.0.0}" < /dev/null'
 )
 """The live server. Where Pods share one network, as on a laptop, KUBEOPENCODE_LISTEN holds the Pod's own address."""
 
-ATTACH_SCRIPT = f"{_LINK}\n" + shell.supervised(
+ATTACH_SCRIPT = _BEFORE + shell.supervised(
     '/tools/opencode run --attach "$OPENCODE_URL" --title "$TASK_TITLE" < "$TASK_FILE"'
 )
 """One Task on a live server with the program's own client, for those who bring an image for it."""

@@ -57,6 +57,8 @@ class Journal:
         path.chmod(0o600)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
+        # A checkpoint waits for the disk and everybody for it: one every 32 MB of log, not one every 4.
+        self._db.execute("PRAGMA wal_autocheckpoint=8000")
         self._db.executescript(_SCHEMA)
 
     def rows(self) -> Iterator[Row]:
