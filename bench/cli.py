@@ -56,7 +56,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         environment = {**os.environ, "KUBEOPENCODE_DATA": str(folder / "data"), "HOME": directory}
-        environment.pop("KUBECONFIG", None)
+        for name in ("KUBECONFIG", "PYTHONDONTWRITEBYTECODE"):
+            environment.pop(name, None)
         subprocess.run([*KUBEOC, "up", "--detach", "--port=0"], env=environment, check=True, stdout=subprocess.DEVNULL)
         try:
             manifest = folder / "tasks.yaml"

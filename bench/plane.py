@@ -74,7 +74,7 @@ def task(number: int) -> Json:
 
 def pod(number: int) -> Json:
     """A Pod that is stored in about 3.5 KB."""
-    environment = [{"name": f"NAME_{n}", "value": f"value number {n} of {number}"} for n in range(24)]
+    environment = [{"name": f"NAME_{n}", "value": f"value number {n} of {number}"} for n in range(18)]
     container = {"name": "agent", "image": "example.org/agent:1", "env": environment}
     return {"metadata": {"name": f"pod-{number}", "labels": {"app": "agent"}}, "spec": {"containers": [container]}}
 
@@ -118,12 +118,13 @@ async def lists(api: client.Client, meter: Meter, size: Size) -> None:
     await meter.run("list, pages of 500 (objects)", [pages], size.objects, 1)
 
 
-class _Token(msgspec.Struct):
+class _ListMeta(msgspec.Struct):
+    version: str = msgspec.field(name="resourceVersion", default="")
     token: str = msgspec.field(name="continue", default="")
 
 
 class _Page(msgspec.Struct):
-    metadata: _Token
+    metadata: _ListMeta
 
 
 @asynccontextmanager
@@ -131,9 +132,9 @@ async def watchers(folder: Path, number: int) -> AsyncIterator[Callable[[], stag
     """So many watches of all ConfigMaps, which count lines and look at nothing."""
     seen = 0
 
-    async def follow(session: aiohttp.ClientSession, opened: asyncio.Event) -> None:
+    async def follow(session: aiohttp.ClientSession, since: str, opened: asyncio.Event) -> None:
         nonlocal seen
-        async with session.get("http://api/api/v1/configmaps?watch=1&resourceVersion=1") as response:
+        async with session.get(f"http://api/api/v1/configmaps?watch=1&resourceVersion={since}") as response:
             opened.set()
             async for chunk in response.content.iter_any():
                 seen += chunk.count(b"\n")
@@ -141,8 +142,10 @@ async def watchers(folder: Path, number: int) -> AsyncIterator[Callable[[], stag
     connector = aiohttp.UnixConnector(str(stage.socket(folder)), limit=0)
     endless = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=endless) as session, asyncio.TaskGroup() as group:
+        async with session.get("http://api/api/v1/configmaps?limit=1") as response:
+            since = msgspec.json.decode(await response.read(), type=_Page).metadata.version
         opened = [asyncio.Event() for _ in range(number)]
-        running = [group.create_task(follow(session, each)) for each in opened]
+        running = [group.create_task(follow(session, since, each)) for each in opened]
         await asyncio.gather(*(each.wait() for each in opened))
         yield lambda: {"seen": seen}
         for each in running:

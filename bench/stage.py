@@ -85,7 +85,12 @@ async def _live(pipe: Connection, parts: Sequence[tuple[Part, tuple[Any, ...]]])
     counters: list[Callable[[], Counts]] = []
 
     def answer() -> None:
-        if pipe.recv() == "stop":
+        try:
+            asked = pipe.recv()
+        except EOFError:  # whoever measured is gone
+            asked = "stop"
+        if asked == "stop":
+            asyncio.get_running_loop().remove_reader(pipe.fileno())
             stopped.set()
             return
         counts: Counts = {}
@@ -99,7 +104,6 @@ async def _live(pipe: Connection, parts: Sequence[tuple[Part, tuple[Any, ...]]])
         pipe.send("ready")
         asyncio.get_running_loop().add_reader(pipe.fileno(), answer)
         await stopped.wait()
-        asyncio.get_running_loop().remove_reader(pipe.fileno())
 
 
 @asynccontextmanager

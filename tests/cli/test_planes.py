@@ -145,7 +145,7 @@ def _address(machine: Machine) -> str:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes."""
+    """A disk of six megabytes."""
     folder = tmp_path / "small"
     folder.mkdir()
     if os.geteuid() != 0:
@@ -182,6 +182,15 @@ def test_a_full_disk_refuses_writes_and_loses_none_that_it_took(tmp_path: Path, 
         machine.request("POST", "/api/v1/namespaces/default/configmaps", config_map("after", 100_000))
     finally:
         machine.down()
+
+
+def test_a_disk_that_is_full_from_the_start_is_told(tmp_path: Path, small: Path) -> None:
+    (small / "ballast").write_bytes(b"x" * (6 << 20))
+    machine = Machine(tmp_path, data=small)
+    ran = machine.kubeoc_process("up", "--port", "0")
+    assert (ran.code, "\n" in ran.refusal) == (1, False)
+    assert "No space left on device" in ran.refusal
+    assert str(small) in ran.refusal
 
 
 def _number(found: Any) -> int:

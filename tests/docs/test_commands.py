@@ -77,6 +77,16 @@ def test_monitor_progress(quick_start: Machine) -> None:
     assert "Update dependencies to latest versions." in said
 
 
+def test_an_old_kubectl_reads_logs_and_stops_a_task(machine: Machine) -> None:
+    where, old = machine.namespace("old-kubectl"), planes.old_kubectl()
+    body = template("echo at work; exec sleep 600") + "---\n" + task("my-task", templateRef={"name": "line"})
+    machine.kubectl("apply", "-n", where, "-f", "-", stdin=body, binary=old).well()
+    machine.said("my-task", "at work", where)
+    assert machine.kubectl("logs", "my-task-pod", "-n", where, binary=old).well() == "at work\n"
+    machine.kubectl("annotate", "task", "my-task", "kubeopencode.io/stop=true", "-n", where, binary=old).well()
+    assert planes.reasons(machine.ended("my-task", where))["Stopped"] == "UserStopped"
+
+
 def test_a_task_template_gives_what_the_task_leaves_out(quick_start: Machine) -> None:
     quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-01-agent')}", SYSTEM).well()
     quick_start.shell(f"kubectl apply -n {SYSTEM} -f {manifest('readme-03-task-template')}", SYSTEM).well()

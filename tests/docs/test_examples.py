@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kit import planes
 from kit.planes import Machine
@@ -42,6 +43,36 @@ def test_the_tasks_of_the_examples_run(machine: Machine) -> None:
     assert "Run the linter on service A and fix what it finds." in said
     line = ["get", "task", "write-release-notes", "-o", "jsonpath={.status.outputs.parameters.title}"]
     assert machine.kubeoc("-n", where, *line).well() == "No title"
+
+
+def test_a_folder_of_this_machine_is_the_workspace(machine: Machine) -> None:
+    where = machine.namespace("host-folder")
+    folder = machine.data / "workspaces" / "service-a"
+    folder.mkdir(parents=True)
+    (folder / "hello.txt").write_text("from this machine")
+    agent = yaml.safe_load((FOLDER / "host-folder.yaml").read_text())
+    agent["spec"]["podSpec"]["extraVolumes"][0]["hostPath"]["path"] = str(folder)
+    # With a command its Tasks run in Pods of their own, which needs no model.
+    agent["spec"]["command"] = ["sh", "-c", "cat hello.txt"]
+    machine.kubeoc("-n", where, "apply", "-f", "-", stdin=yaml.safe_dump(agent)).well()
+    said = machine.kubeoc("-n", where, "run", "read it", "--agent", "on-my-folder").well()
+    assert said.splitlines()[-1] == "from this machine"
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_the_controllers_find_nothing_wrong_with_the_agents_of_an_example(bare: Machine, file: Path) -> None:
+    where = bare.namespace(f"judged-{file.stem}")
+    bare.kubeoc("-n", where, "apply", "-f", str(file)).well()
+    for each in yaml.safe_load_all(file.read_text()):
+        if each["kind"] != "Agent":
+            continue
+        name = each["metadata"]["name"]
+
+        def judged(name: str = name) -> dict[str, str]:
+            found = bare.get("agents", name, where)
+            return planes.reasons(found) if "status" in found else {}
+
+        assert planes.until(judged, f"the Agent {name} is judged")["Ready"] == "Valid"
 
 
 def test_the_sleeping_agent_wakes_up(bare: Machine) -> None:

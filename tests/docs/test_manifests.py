@@ -124,6 +124,13 @@ def test_server_side_apply_takes_everything_twice_and_changes_nothing(
             assert stored["metadata"]["generation"] == 1, file
 
 
+def test_kubeoc_applies_everything_too(bare: Machine, applied: dict[Path, Ran]) -> None:
+    assert applied
+    said = bare.kubeoc("apply", "-f", "-", stdin=stream(FILES)).well().splitlines()
+    assert [line for line in said if not line.endswith(" applied")] == []
+    assert len(said) == sum(len(objects(file)) for file in FILES)
+
+
 COLUMNS = {
     "tasks": "NAME PHASE AGENT POD AGE",
     "agents": "NAME SERVICEACCOUNT READY AGE",

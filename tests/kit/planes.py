@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,10 +119,13 @@ class Machine:
         self.process.wait()
 
     def down(self) -> None:
-        """Ctrl-C, and it ends in order."""
+        """The plane ends in order, whoever has started it."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(PATIENCE)
+        elif state := planes.read(self.data):
+            os.kill(state.pid, signal.SIGTERM)
+            until(lambda: not planes.alive(state.pid), "the plane ends")
 
     def log(self) -> str:
         """What the plane has printed, all its lives together."""

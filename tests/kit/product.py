@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -313,6 +314,13 @@ class Outside:
         assert self._process is not None
         self._process.wait()
         return said.decode()
+
+    def clear(self) -> None:
+        """End the plane and whatever it has left, however a test went."""
+        self.kill()
+        for line in processes(str(self.data)):
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
 
     def log(self) -> str:
         """What the plane has printed, all its lives together."""

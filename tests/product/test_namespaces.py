@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from kit.product import Place, Product, until
 
+from kit.product import Place, Product, until
 from kubeopencode.api import core, kinds
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -104,9 +104,9 @@ async def survivor(
             yield found
             watching.cancel()
             await running.down()
+        assert processes(str(data)) == []
     finally:
-        running.kill()
-    assert processes(str(data)) == []
+        running.clear()
 
 
 async def test_killed_before_there_are_pods_and_again_while_they_start(survivor: Survivor) -> None:

@@ -17,6 +17,7 @@ from kubeopencode.apiserver.admission import Options
 from kubeopencode.apiserver.registry import Kind
 from kubeopencode.apiserver.schema import Schema
 
+_NESTED = (dict, list)
 _UNOWNED = ("apiVersion", "kind")
 _UNOWNED_META = frozenset(
     (
@@ -62,7 +63,10 @@ def trie(node: Schema | None, value: Any) -> Json:
     """Every field that `value` sets."""
     if isinstance(value, dict) and not (node is not None and node.atomic):
         known = cast(Json, value)
-        return {f"f:{name}": trie(node.child(name) if node else None, child) for name, child in known.items()}
+        return {
+            f"f:{name}": trie(node.child(name) if node else None, child) if isinstance(child, _NESTED) else {}
+            for name, child in known.items()
+        }
     if isinstance(value, list) and node is not None:
         values = cast("list[Any]", value)
         if node.list_type == "map":

@@ -8,6 +8,9 @@ from kubeopencode.api.meta import Json
 from kubeopencode.apiserver import objects
 from kubeopencode.apiserver.schema import Schema
 
+_NESTED = (dict, list)
+"""What has something below it. These walks see every value of every write, so they pass over the others early."""
+
 
 def prune(node: Schema, value: Any, path: str, unknown: list[str]) -> None:
     """Drop what the schema does not name and list the dropped paths in `unknown`."""
@@ -19,14 +22,14 @@ def prune(node: Schema, value: Any, path: str, unknown: list[str]) -> None:
 
 
 def _prune_map(node: Schema, value: Json, path: str, unknown: list[str]) -> None:
-    properties = node.properties
-    for name in list(value):
-        child = properties.get(name) or node.additional
-        where = f"{path}.{name}" if path else name
+    properties, additional = node.properties, node.additional
+    for name, below in list(value.items()):
+        child = properties.get(name) or additional
         if child is not None:
-            prune(child, value[name], where, unknown)
+            if isinstance(below, _NESTED):
+                prune(child, below, f"{path}.{name}" if path else name, unknown)
         elif not node.preserve:
-            unknown.append(where)
+            unknown.append(f"{path}.{name}" if path else name)
             del value[name]
 
 
@@ -57,12 +60,14 @@ def drop_nulls(node: Schema, value: Any) -> None:
     """Remove explicit nulls where null is not allowed, as the real server does before it validates."""
     if isinstance(value, dict):
         fields = cast(Json, value)
-        for name in list(fields):
+        for name, below in list(fields.items()):
             child = node.child(name)
-            if fields[name] is None and child is not None and not child.nullable and name not in node.required:
+            if child is None:
+                continue
+            if below is None and not child.nullable and name not in node.required:
                 del fields[name]
-            elif child is not None:
-                drop_nulls(child, fields[name])
+            elif isinstance(below, _NESTED):
+                drop_nulls(child, below)
     elif isinstance(value, list) and node.items is not None:
         for child_value in cast("list[Any]", value):
             drop_nulls(node.items, child_value)

@@ -118,6 +118,8 @@ async def _serve(where: Path, port: int, share: tuple[Path, ...], isolation: str
         await running.start()
     except plane.StartError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"the plane cannot start with its data in {where}: {error}") from error
     started = datetime.now(UTC).isoformat(timespec="seconds")
     state = planes.State(os.getpid(), running.url, str(running.socket), str(running.kubeconfig), started, __version__)
     _write(where / planes.STATE, state)

@@ -57,7 +57,7 @@ def sources(namespace: str, items: Iterable[ContextItem]) -> set[Key]:
 def read(
     items: Iterable[ContextItem], namespace: str, config_maps: Mapping[Key, core.ConfigMap | None], workspace: str
 ) -> Content:
-    """The contexts of one namespace, in order.
+    """The contexts of one namespace, in order. Repositories are none of its business.
 
     Raises:
         Refused: a source is missing, or a path cannot be used.
@@ -67,6 +67,8 @@ def read(
     directories: list[Directory] = []
     for index, item in enumerate(items):
         where = f"spec.contexts[{index}]"
+        if item.type == "Git":
+            continue
         _supported(item, where)
         if item.mountPath and item.configMap and not item.configMap.key:
             directories.append(_directory(item, where, workspace))
@@ -126,11 +128,9 @@ def mounted(directories: Iterable[Directory]) -> PodPart:
 
 
 def _supported(item: ContextItem, where: str) -> None:
-    if item.type in ("Git", "URL"):
-        raise Refused(
-            "ContextError",
-            f"{where}.type: {item.type} contexts are not carried out by this version; Text, ConfigMap and Runtime are",
-        )
+    if item.type == "URL":
+        message = f"{where}.type: URL contexts are not carried out by this version; the others are"
+        raise Refused("ContextError", message)
 
 
 def _content(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from typing import Any
 
 from kubeopencode.agents import opencode
@@ -13,7 +14,7 @@ from kubeopencode.render import contexts, images, paths, security
 from kubeopencode.render.parts import File, PodPart, Refused, mount, variable
 from kubeopencode.render.setting import Setting
 
-SYSTEM_CONTAINERS = {"opencode-init": "openCodeInit", "context-init": "contextInit"}
+SYSTEM_CONTAINERS = {"opencode-init": "openCodeInit", "context-init": "contextInit", "git-init": "gitInit"}
 """Our containers, and the field of `podSpec.systemContainers` that has the owner's settings for each."""
 
 RESOURCES: Json = {"requests": {"memory": "512Mi"}, "limits": {"memory": "4Gi"}}
@@ -120,7 +121,8 @@ def _shared(container: Json, whole: PodPart, extra_env: list[Json]) -> Json:
 def _adjusted(shape: AgentShape, container: Json) -> Json:
     """A container of ours with the owner's settings for it on top."""
     settings = shape.podSpec.systemContainers if shape.podSpec else None
-    theirs = settings and getattr(settings, SYSTEM_CONTAINERS.get(container["name"], ""), None)
+    kind = re.sub(r"-[0-9]+$", "", container["name"])
+    theirs = settings and getattr(settings, SYSTEM_CONTAINERS.get(kind, ""), None)
     if not theirs:
         return container
     env = _overridden(container.get("env", []), theirs.get("env", []))

@@ -10,7 +10,7 @@ from kubeopencode.agents import opencode
 from kubeopencode.api import core
 from kubeopencode.api.agent import VolumeOptions
 from kubeopencode.api.meta import Json, Key
-from kubeopencode.render import contexts, credentials, images, network, pods, workspace
+from kubeopencode.render import contexts, credentials, git, images, network, pods, workspace
 from kubeopencode.render.parts import File, PodPart, merge, mount, variable
 from kubeopencode.render.setting import Setting, setting
 from kubeopencode.world import Cluster, Profile
@@ -45,6 +45,7 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
     parts = [
         workspace.base(place, _workspace_source(profile)),
         pods.tools(place),
+        git.cloned(git.checkouts(profile.shape.contexts, place.workspace), place, pods.system_container(place)),
         contexts.mounted(content.directories),
         _sessions(profile),
         PodPart(files=files, env=(*_env(profile), *config.env, *pods.instructions(place, content))),
@@ -58,7 +59,7 @@ def desired(profile: Profile, cluster: Cluster, config_maps: Mapping[Key, core.C
         labels = {"app": "kubeopencode", "app.kubernetes.io/component": "server"} | _selector(profile)
         name = names.server_context(profile.key.name)
         objects.append(workspace.config_map(name, profile.key.namespace, files, labels))
-        parts.insert(2, workspace.copied(files, name, place, pods.system_container(place)))
+        parts.insert(3, workspace.copied(files, name, place, pods.system_container(place)))
     deployment = _deployment(profile, pods.spec(place, merge(parts), _container(profile, place)), files)
     return (*objects, deployment)
 

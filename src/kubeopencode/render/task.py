@@ -12,8 +12,8 @@ from kubeopencode.agents import opencode, shell
 from kubeopencode.api.agent import AgentShape
 from kubeopencode.api.meta import Json, Key
 from kubeopencode.api.outputs import OutputSpec
-from kubeopencode.render import contexts, credentials, images, network, paths, pods, workspace
-from kubeopencode.render.parts import File, PodPart, empty_dir, merge, mount, variable
+from kubeopencode.render import contexts, credentials, git, images, network, paths, pods, workspace
+from kubeopencode.render.parts import File, PodPart, Refused, empty_dir, merge, mount, variable
 from kubeopencode.render.setting import Setting, setting
 from kubeopencode.world import Observed, Profile
 
@@ -36,6 +36,7 @@ class _Frame:
     place: Setting
     files: tuple[File, ...]
     directories: tuple[contexts.Directory, ...] = ()
+    checkouts: tuple[git.Checkout, ...] = ()
     env: tuple[Json, ...] = ()
     """What the agent is told about its Task and its configuration."""
 
@@ -92,7 +93,18 @@ def _frame(seen: Observed, profile: Profile) -> _Frame:
     content = contexts.joined(base, own)
     config = pods.config(profile.shape)
     env = (*_task_env(seen), *config.env, *pods.instructions(place, content))
-    return _Frame(seen, profile, place, (*_files(seen, place, content), *config.files), content.directories, env)
+    files = (*_files(seen, place, content), *config.files)
+    return _Frame(seen, profile, place, files, content.directories, _checkouts(seen, profile, place), env)
+
+
+def _checkouts(seen: Observed, profile: Profile, place: Setting) -> tuple[git.Checkout, ...]:
+    for index, item in enumerate(seen.spec.contexts):
+        if seen.foreign and item.git and item.git.secretRef:
+            # The Pod runs where the Agent is, and there the name would mean a Secret of the Agent's owner.
+            where = f"spec.contexts[{index}].git.secretRef"
+            raise Refused("ContextError", f"{where}: a Task cannot bring a Secret to an Agent of another namespace")
+    own = git.checkouts(seen.spec.contexts, place.workspace)
+    return (*git.checkouts(profile.shape.contexts, place.workspace), *own)
 
 
 def _files(seen: Observed, place: Setting, content: contexts.Content) -> tuple[File, ...]:
@@ -142,6 +154,7 @@ def _standalone(frame: _Frame) -> Json:
         (
             workspace.base(place),
             pods.tools(place),
+            git.cloned(frame.checkouts, place, system),
             workspace.copied(frame.files, context_key(frame.seen).name, place, system),
             contexts.mounted(frame.directories),
             _record(frame),
