@@ -71,7 +71,7 @@ class Plane:
             self._server = server.ApiServer(kept, settings=served)
             await self._server.start()
             await self._listen(token)
-        except (journal.DirectoryInUseError, server.AddressInUseError) as error:
+        except (journal.DirectoryInUseError, journal.DataError, server.AddressInUseError) as error:
             raise StartError(str(error)) from error
         await wiring.install_definitions(self._api)
         await self._node.start()

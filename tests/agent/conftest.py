@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from kubeopencode.node import programs
 from kubeopencode.replay import script
 from kubeopencode.replay.server import ReplayServer
 
@@ -61,6 +61,15 @@ replies:
     steps:
       - tool: {name: task, args: {description: Do it, prompt: "write the file", subagent_type: general}}
       - text: "It was done for me."
+  - when: {contains: "search the house"}
+    steps:
+      - tool: {name: skill, args: {name: finding}}
+      - tool: {name: glob, args: {pattern: "**/hay*.txt"}}
+      - tool: {name: grep, args: {pattern: "needle"}}
+      - tool: {name: read, args: {filePath: /etc/hosts}}
+      - text: "It is found."
+  - when: {contains: "refuse me"}
+    steps: [{fault: "401"}]
   - when: {any: true}
     steps:
       - text: "Very well."
@@ -68,10 +77,14 @@ replies:
 
 
 def opencode() -> str:
-    found = os.environ.get("OPENCODE_BIN") or shutil.which("opencode")
-    if not found:
-        pytest.skip("the opencode program is not here; set OPENCODE_BIN to run the tests of the real agent")
-    return found
+    """The real program. Without it there is nothing to test, and CI must never pass for that reason."""
+    found = programs.opencode()
+    if found is None:
+        why = "the opencode program is not here; `make setup` installs it, or set OPENCODE_BIN"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    return str(found)
 
 
 def environment(home: Path, model: ReplayServer) -> dict[str, str]:
@@ -254,9 +267,15 @@ async def driver(tmp_path: Path, agent: AgentServer, workspace: Path) -> AsyncIt
     await starter.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def binary() -> str:
     return opencode()
+
+
+@pytest.fixture(scope="module")
+def provider(model: ReplayServer) -> dict[str, object]:
+    """An agent's configuration with the scripted model as its provider."""
+    return configuration(model)
 
 
 @pytest.fixture

@@ -90,7 +90,6 @@ def test_a_text_of_two_megabytes_is_refused_with_the_limit(desk: Desk) -> None:
     assert desk.get("tasks")["items"] == []
 
 
-@pytest.mark.xfail(strict=True, reason="the embedded API server lets the namespaces go that every cluster has")
 @pytest.mark.parametrize("name", ["default", "kube-system"])
 def test_the_namespaces_that_every_cluster_has_cannot_be_deleted(machine: Machine, name: str) -> None:
     _, refusal = machine.attempt("DELETE", f"/api/v1/namespaces/{name}?dryRun=All")
@@ -164,7 +163,6 @@ def ward(machine: Machine) -> Ward:
         pytest.param(
             "repository",
             "spec.contexts[0]",
-            marks=pytest.mark.xfail(strict=False, reason="Git contexts are being built; a refusal must name its field"),
         ),
         ("nobody", 'nobody"'),
     ],

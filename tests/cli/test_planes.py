@@ -77,7 +77,6 @@ def test_data_that_is_no_folder_is_told(second: Machine, tmp_path: Path) -> None
         assert str(path) in ran.refusal
 
 
-@pytest.mark.xfail(strict=True, reason="apiserver/journal.py lets SQLite's error pass as it is, with a traceback")
 def test_a_data_file_that_is_none_is_told(second: Machine) -> None:
     (second.data / "state.db").write_bytes(b"this is no database" * 100)
     ran = second.kubeoc_process("up", "--port", "0")
@@ -120,7 +119,6 @@ def test_a_killed_plane_comes_back_with_everything_and_its_tasks_go_on(second: M
     assert second.kubeoc("logs", "one").well() == "at work\ndone\n"
 
 
-@pytest.mark.xfail(strict=True, reason="node/addresses.py starts at the same loopback address in every plane")
 def test_two_planes_at_once_give_their_pods_different_addresses(second: Machine, tmp_path: Path) -> None:
     third = Machine(tmp_path / "third")
     try:

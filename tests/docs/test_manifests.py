@@ -15,12 +15,6 @@ FOLDER = Path(__file__).parents[1] / "manifests"
 FILES = sorted(FOLDER.glob("*.yaml"))
 IDS = [file.stem for file in FILES]
 
-DEFAULTS = {
-    "features-13-skills-selected": {".skills[0].git.ref": "HEAD"},
-    "features-15-skills-in-a-template": {".skills[0].git.ref": "HEAD"},
-}
-"""What the server adds to what was written; nothing else may differ."""
-
 PLURALS = {
     "Agent": "agents",
     "AgentTemplate": "agenttemplates",
@@ -85,39 +79,22 @@ def test_a_manifest_is_accepted_and_kept_as_it_was_written(bare: Machine, applie
         meta = each["metadata"]
         stored = bare.get(PLURALS[each["kind"]], meta["name"], meta.get("namespace", ""))
         added |= additions(each["spec"], stored["spec"])
-    assert added == DEFAULTS.get(file.stem, {})
+    assert added == {}, "the server adds nothing to what was written"
 
 
-COMPLETE = [file for file in FILES if file.stem not in DEFAULTS]
-DEFAULTED = [file for file in FILES if file.stem in DEFAULTS]
-
-needs_no_default = pytest.mark.xfail(
-    strict=True,
-    reason="the schema writes spec.skills[].git.ref into a list that appliers own whole, so they find it changed",
-)
-
-
-@pytest.mark.parametrize(
-    "files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"]
-)
-def test_applied_again_everything_is_unchanged(bare: Machine, applied: dict[Path, Ran], files: list[Path]) -> None:
+def test_applied_again_everything_is_unchanged(bare: Machine, applied: dict[Path, Ran]) -> None:
     assert applied
-    said = bare.kubectl("apply", "-f", "-", stdin=stream(files)).well().splitlines()
+    said = bare.kubectl("apply", "-f", "-", stdin=stream(FILES)).well().splitlines()
     assert [line for line in said if not line.endswith(" unchanged")] == []
-    assert len(said) == sum(len(objects(file)) for file in files)
+    assert len(said) == sum(len(objects(file)) for file in FILES)
 
 
-@pytest.mark.parametrize(
-    "files", [COMPLETE, pytest.param(DEFAULTED, marks=needs_no_default)], ids=["whole", "defaulted"]
-)
-def test_server_side_apply_takes_everything_twice_and_changes_nothing(
-    bare: Machine, applied: dict[Path, Ran], files: list[Path]
-) -> None:
+def test_server_side_apply_takes_everything_twice_and_changes_nothing(bare: Machine, applied: dict[Path, Ran]) -> None:
     assert applied
     for _ in range(2):
-        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=stream(files)).well().splitlines()
+        said = bare.kubectl("apply", "--server-side", "-f", "-", stdin=stream(FILES)).well().splitlines()
         assert [line for line in said if not line.endswith(" serverside-applied")] == []
-    for file in files:
+    for file in FILES:
         for each in objects(file):
             meta = each["metadata"]
             stored = bare.get(PLURALS[each["kind"]], meta["name"], meta.get("namespace", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,7 +170,6 @@ class Machine:
         given: dict[str, str | None] = dict.fromkeys(("KUBECONFIG", "KUBEOPENCODE_KUBECONFIG", "XDG_DATA_HOME"))
         given |= self.env | dict(env or {})
         with (
-            _unclosed_sockets(),
             testing.CliRunner().isolation(stdin, given) as streams,
             mock.patch.object(sys, "argv", ["kubeoc", *arguments]),
         ):
@@ -187,19 +184,17 @@ class Machine:
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """The API's answer, past all programs; None when what is asked for is not there."""
-        with _unclosed_sockets():
-            try:
-                return self.door.request(method, path, body=body)
-            except errors.NotFound:
-                return None
+        try:
+            return self.door.request(method, path, body=body)
+        except errors.NotFound:
+            return None
 
     def attempt(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
         """The API's answer, or what it said when it refused."""
-        with _unclosed_sockets():
-            try:
-                return self.door.request(method, path, body=body), ""
-            except errors.ApiError as error:
-                return None, error.message
+        try:
+            return self.door.request(method, path, body=body), ""
+        except errors.ApiError as error:
+            return None, error.message
 
     def get(self, plural: str, name: str = "", namespace: str = "default") -> Any:
         """An object of ours; None when it is not there."""
@@ -268,16 +263,6 @@ def written(path: Path, *objects: dict[str, Any]) -> str:
     """The path of a file with these objects."""
     path.write_text(yaml.safe_dump_all(objects))
     return str(path)
-
-
-@contextmanager
-def _unclosed_sockets() -> Iterator[None]:
-    """Our command line leaves its connection to the end of the process, which is not the end of a test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        yield
-        # Those that hang on a caught exception go now, and not in the midst of another test.
-        gc.collect(1)
 
 
 def until(check: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

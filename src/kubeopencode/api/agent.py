@@ -110,8 +110,8 @@ class SkillGit(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     repository: Annotated[str, Meta(min_length=1)]
     """URL of the repository."""
-    ref: str = "HEAD"
-    """Branch, tag or commit."""
+    ref: str = ""
+    """Branch, tag or commit; HEAD unless given."""
     path: str = ""
     """Folder with the skills; the root unless given."""
     names: tuple[str, ...] = ()
@@ -138,8 +138,8 @@ class Plugin(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: Annotated[str, Meta(min_length=1)]
     """Package name, with a version if wanted."""
-    target: Literal["server", "tui"] = "server"
-    """Where the plugin runs."""
+    target: Literal["server", "tui"] | None = None
+    """Where the plugin runs; on the server unless given."""
     options: Annotated[meta.Json, podspec.preserved()] | None = None
     """Options handed to the plugin."""
 

@@ -1,4 +1,8 @@
-"""What an agent is told besides the task: texts, ConfigMaps, repositories, pages."""
+"""What an agent is told besides the task: texts, ConfigMaps, repositories, pages.
+
+Items of these lists have no defaults in the schema: lists are replaced as a whole, so a default that the server adds
+would look like a change of somebody else's to every later apply.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +37,10 @@ class GitSync(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     enabled: bool = False
     """Follow the remote repository."""
-    interval: str = "5m"
-    """How often the remote is asked, as a duration such as `5m`."""
-    policy: Literal["HotReload", "Rollout"] = "HotReload"
-    """`HotReload` pulls in place; `Rollout` restarts the server."""
+    interval: str = ""
+    """How often the remote is asked, as a duration; `5m` unless given."""
+    policy: Literal["HotReload", "Rollout"] | None = None
+    """`HotReload` (the default) pulls in place; `Rollout` restarts the server."""
 
 
 class GitSource(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -44,8 +48,8 @@ class GitSource(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     repository: Annotated[str, Meta(min_length=1)]
     """URL of the repository (https://, http://, ssh:// or git@)."""
-    ref: str = "HEAD"
-    """Branch, tag or commit."""
+    ref: str = ""
+    """Branch, tag or commit; HEAD unless given."""
     path: str = ""
     """Only this folder of the repository."""
     depth: Annotated[int, Meta(ge=0)] | None = None

@@ -15,6 +15,8 @@ from kubeopencode.apiserver.writes import Target, finished
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+IMMORTAL = ("default", "kube-public", "kube-system")
+"""Namespaces that a real server does not let go either."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ class Deleter:
         record = self._storage.get(target.place)
         if record is None:
             raise target.missing()
+        if target.kind.collection == NAMESPACES and target.place.key.name in IMMORTAL:
+            name = target.place.key.name
+            raise status.Failure(
+                403,
+                f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+                details={"name": name, "kind": "namespaces"},
+            )
         _check(target, options, record.uid, str(record.version))
         obj = conversion.show(target.kind, objects.decode(record.raw))
         meta = objects.metadata(obj)

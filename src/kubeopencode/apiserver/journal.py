@@ -29,6 +29,10 @@ class DirectoryInUseError(Exception):
     """Another process serves this data directory."""
 
 
+class DataError(Exception):
+    """The data file cannot be opened or written."""
+
+
 class Row(NamedTuple):
     """One stored object: where it lives, its resourceVersion and its JSON."""
 
@@ -55,11 +59,17 @@ class Journal:
         path = directory / "state.db"
         self._db = sqlite3.connect(path, isolation_level=None)
         path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        # A checkpoint waits for the disk and everybody for it: one every 32 MB of log, not one every 4.
-        self._db.execute("PRAGMA wal_autocheckpoint=8000")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            # A checkpoint waits for the disk and everybody for it: one every 32 MB of log, not one every 4.
+            self._db.execute("PRAGMA wal_autocheckpoint=8000")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self.close()
+            raise DataError(
+                f"{path} cannot be used: {error}; make room, or move the file away to begin anew"
+            ) from error
 
     def rows(self) -> Iterator[Row]:
         """Everything stored."""

@@ -66,17 +66,11 @@ def _said(report: dict[str, Any]) -> str:
     return str(cast("dict[str, Any]", error).get("message") or "") if isinstance(error, dict) else ""
 
 
-def start_failure(pod: core.Pod, now: datetime) -> tuple[Failure | None, float | None]:
-    """Why a Pod will not start, once waiting has been long enough; else the seconds until it will have been."""
-    waiting = _waiting(pod)
-    if waiting is None:
-        return None, None
-    patience = timedelta() if waiting.reason in NEVER_STARTS else START_FAILURES.get(waiting.reason)
-    if patience is None:
-        return None, None
+def patience_left(pod: core.Pod, obstacle: Failure, now: datetime) -> float:
+    """Seconds that a Pod may still be kept from its start by this; zero or less when it has been long enough."""
+    patience = timedelta() if obstacle.reason in NEVER_STARTS else START_FAILURES[obstacle.reason]
     since = _waits_since(pod) or now
-    left = (since + patience - now).total_seconds()
-    return (waiting, None) if left <= 0 else (None, left)
+    return (since + patience - now).total_seconds()
 
 
 def _waits_since(pod: core.Pod) -> datetime | None:
@@ -87,7 +81,8 @@ def _waits_since(pod: core.Pod) -> datetime | None:
     return pod.metadata.creationTimestamp
 
 
-def _waiting(pod: core.Pod) -> Failure | None:
+def obstacle(pod: core.Pod) -> Failure | None:
+    """What keeps a Pod from its start, if it is one of the things we know."""
     if any(
         status.state and (status.state.running or status.state.terminated) for status in pod.status.containerStatuses
     ):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from kubeopencode import names
-from kubeopencode.api import conditions, duration
+from kubeopencode.api import conditions, core, duration
 from kubeopencode.api.meta import Condition, Key
 from kubeopencode.api.outputs import Outputs
 from kubeopencode.api.task import (
@@ -186,12 +186,21 @@ def _under_way(seen: Observed, now: datetime) -> Verdict[TaskStatus]:
         return Verdict(_complete(done, "Completed", now), notice=Notice("Completed", "Task completed"))
     if pod.status.phase == "Failed":
         return _broke(_reported(status, podstate.reports(pod)), podstate.failure(pod), now)
-    broken, patience = podstate.start_failure(pod, now)
-    if broken is not None:
-        verdict = _broke(status, broken, now)
+    return _starting(status, pod, over, now)
+
+
+def _starting(status: TaskStatus, pod: core.Pod, over: float | None, now: datetime) -> Verdict[TaskStatus]:
+    """The verdict on a Task whose Pod works, or tries to start; what keeps it from that is told at once."""
+    obstacle = podstate.obstacle(pod)
+    if obstacle is None:
+        cleared = msgspec.structs.replace(status, conditions=conditions.drop(status.conditions, "Ready"))
+        return Verdict(cleared, look_again=over)
+    left = podstate.patience_left(pod, obstacle, now)
+    if left <= 0:
+        verdict = _broke(status, obstacle, now)
         return Verdict(verdict.status, ends_pod=True, notice=verdict.notice)
-    waits = [seconds for seconds in (over, patience) if seconds is not None]
-    return Verdict(status, look_again=min(waits) if waits else None)
+    told = _with(status, Condition("Ready", "False", obstacle.reason, obstacle.message), now)
+    return Verdict(told, look_again=left if over is None else min(left, over))
 
 
 def _time_left(seen: Observed, status: TaskStatus, now: datetime) -> float | None:

@@ -72,7 +72,9 @@ class Door:
         connection = self._connection(timeout)
         target = path + ("?" + urlencode(query) if query else "")
         try:
-            connection.request(method, target, body, {"Accept": "application/json", **self.headers, **headers})
+            connection.request(
+                method, target, body, {"Accept": "application/json", "Connection": "close", **self.headers, **headers}
+            )
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise errors.ConnectionFailed(f"{self.name or self.server} cannot be reached: {error}") from error

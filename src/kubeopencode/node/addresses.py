@@ -5,6 +5,7 @@ Pods live in 127.64.0.0/11, Services in 127.96.0.0/11. Keeps a table in memory; 
 
 from __future__ import annotations
 
+import secrets
 from ipaddress import IPv4Address, IPv4Network
 
 PODS = IPv4Network("127.64.0.0/11")
@@ -22,7 +23,8 @@ class Range:
         self._network = network
         self._holders: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
-        self._next = 1
+        # Somewhere in the range: another plane on this machine does not begin at the same address.
+        self._next = 1 + secrets.randbelow(network.num_addresses - 2)
 
     def claim(self, holder: str, address: str) -> bool:
         """Give an address that was recorded earlier; False if another holds it or it is outside the range."""

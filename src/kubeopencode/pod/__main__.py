@@ -11,6 +11,7 @@ COMMANDS = {
     "context-init": "kubeopencode.pod.context_init",
     "record": "kubeopencode.pod.record",
     "task-run": "kubeopencode.pod.task_run",
+    "git-init": "kubeopencode.pod.git_init",
 }
 """Each module has `main(arguments) -> exit status`."""
 

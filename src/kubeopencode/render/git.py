@@ -7,6 +7,7 @@ folder with what else lies there. Instructions win: the files of the Task are wr
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ SECRET_KEYS = {
     "GIT_SSH_KNOWN_HOSTS": "ssh-known-hosts",
 }
 """Variables of the init container, and the keys of the Secret they come from; each may be missing."""
+
+
+_REPOSITORY = re.compile(r"(?:https?|ssh)://[!-~]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:(?!-)[!-~]+")
+_CREDENTIALS = re.compile(r"^[a-z]+://[^/@]*:[^/@]*@")
+_REF = re.compile(r"(?!-)[A-Za-z0-9._/@+-]+")
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,25 @@ def checkouts(items: Iterable[ContextItem], workspace: str) -> tuple[Checkout, .
         where = f"spec.contexts[{index}]"
         if not item.mountPath:
             raise Refused("ContextError", f"{where}.mountPath: a Git context needs a folder, such as source")
+        _check(where, item.git)
         if item.git.path:
             paths.target(paths.Wish(f"{where}.git.path", item.git.path), ROOT)
         found.append(Checkout(item.git, paths.folder(paths.Wish(f"{where}.mountPath", item.mountPath), workspace)))
     return tuple(found)
+
+
+def _check(where: str, source: GitSource) -> None:
+    """Addresses and names come from users and end on git's command line, so each must be what it is meant to be."""
+    if _CREDENTIALS.search(source.repository):
+        raise Refused(
+            "ContextError", f"{where}.git.repository: the address holds a password; put it into git.secretRef"
+        )
+    if not _REPOSITORY.fullmatch(source.repository):
+        expected = "https://, http://, ssh:// or user@host:path is expected"
+        raise Refused("ContextError", f"{where}.git.repository: {source.repository!r} is no address; {expected}")
+    if source.ref and (not _REF.fullmatch(source.ref) or ".." in source.ref):
+        expected = "a branch, tag or commit is expected"
+        raise Refused("ContextError", f"{where}.git.ref: {source.ref!r} is no name that git allows; {expected}")
 
 
 def cloned(found: Iterable[Checkout], place: Setting, container: Json) -> PodPart:
@@ -81,7 +102,7 @@ def _container(container: Json, checkout: Checkout, place: Setting, *, merged: b
     values = {
         "HOME": paths.HOME,
         "GIT_REPO": source.repository,
-        "GIT_REF": source.ref,
+        "GIT_REF": source.ref or "HEAD",
         "GIT_DEPTH": str(1 if source.depth is None else source.depth),
         "GIT_ROOT": ROOT,
         "GIT_LINK": LINK,

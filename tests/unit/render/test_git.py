@@ -80,3 +80,28 @@ def test_a_task_cannot_use_a_secret_of_a_foreign_agents_owner():
     )
     with pytest.raises(Refused, match="a Task cannot bring a Secret"):
         render.desired(seen(foreign, agent(meta={"namespace": "platform"}, command=["true"])))
+
+
+@pytest.mark.parametrize(
+    ("git", "field"),
+    [
+        ({"repository": "--upload-pack=x"}, "git.repository"),
+        ({"repository": "ext::sh -c id"}, "git.repository"),
+        ({"repository": "file:///etc"}, "git.repository"),
+        ({"repository": "https://me:secret@git.test/r.git"}, "git.repository"),
+        ({"repository": "git@git.test:-x"}, "git.repository"),
+        ({"ref": "--upload-pack=x"}, "git.ref"),
+        ({"ref": "a..b"}, "git.ref"),
+        ({"ref": "a b"}, "git.ref"),
+    ],
+)
+def test_what_git_could_misread_is_refused_with_its_field(git: Json, field: str):
+    with pytest.raises(Refused, match=rf"spec\.contexts\[0\]\.{field}: ") as no:
+        standalone(repository(**git))
+    assert "secret@" not in str(no.value)
+
+
+@pytest.mark.parametrize("address", ["https://git.test/r.git", "ssh://git@git.test:22/r", "git@git.test:org/r.git"])
+def test_the_usual_addresses_are_taken(address: str):
+    _, pod = standalone(repository(repository=address))
+    assert env(init(pod, "git-init-0"))["GIT_REPO"] == address

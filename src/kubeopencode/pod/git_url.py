@@ -1,0 +1,153 @@
+"""What may be handed to git: repositories, refs and folders, checked before any of them reaches a command line.
+
+git takes an operand that begins with "-" for an option, runs programs for transports such as `ext::`, and prints
+addresses with the passwords in them. So only known forms pass; nothing here runs a program or touches a file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from kubeopencode.pod.failure import Failure
+
+SCHEMES = ("https", "http", "ssh")
+"""Transports for repositories and their submodules; local files only where somebody asks for them."""
+
+MASK = "***"
+
+_LONGEST = 2048
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])\Z")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
+_SHORT_SSH = re.compile(r"(?P<user>[^@:/]+)@(?P<host>\[[^\]]*\]|[^:/@]+):(?P<path>.+)\Z")
+_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_FORBIDDEN_IN_REF = re.compile(r'[\s~^:?*\[\\"]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)')
+
+
+@dataclass(frozen=True)
+class Repository:
+    """An address without credentials, safe to print. `origin` is scheme and host; credentials go nowhere else."""
+
+    url: str
+    scheme: str
+    origin: str
+
+    def is_same(self, other: str) -> bool:
+        """Whether the other address means this repository."""
+        return _bare(self.url) == _bare(other)
+
+
+def repository(text: str, schemes: tuple[str, ...]) -> Repository:
+    """A repository whose address has one of these schemes; `user@host:path` counts as ssh.
+
+    Raises:
+        Failure: the address is missing, malformed, of another transport, or has credentials in it.
+    """
+    if not text:
+        raise Failure("GIT_REPO is missing; the address of a repository is expected")
+    if text.startswith("-"):
+        raise Failure(f'GIT_REPO: "{shown(text)}" begins with "-"; the address of a repository is expected')
+    if len(text) > _LONGEST or not text.isprintable() or " " in text or "\\" in text:
+        raise Failure(
+            f'GIT_REPO: "{shown(text)}" has white space, "\\", control characters or more than {_LONGEST} characters'
+        )
+    if "://" not in text:
+        return _short_ssh(text, schemes)
+    scheme = text.partition("://")[0]
+    if scheme not in schemes:
+        raise _unusable(text, schemes)
+    if scheme == "file":
+        return Repository(text, scheme, "")
+    return _remote(text, schemes)
+
+
+def shown(text: str) -> str:
+    """An address that may hold credentials, as it may be printed: on one line, without them."""
+    text = re.sub(r"(\A|//)[^\s]*:[^\s]*@", rf"\1{MASK}@", text.partition("?")[0])
+    text = re.sub(r"(https?://)[^\s]*@", rf"\1{MASK}@", text)
+    return "".join(each if each.isprintable() else "?" for each in text)[:200]
+
+
+def ref(text: str) -> str:
+    """A branch, a tag, a full ref or a whole commit SHA, by the rules of `git check-ref-format`.
+
+    Raises:
+        Failure: it is none of these.
+    """
+    problem = ""
+    if text.startswith(("-", "/", ".")):
+        problem = f'begins with "{text[0]}"'
+    elif text.endswith(("/", ".")) or text == "@":
+        problem = "is no name of a ref"
+    elif len(text) > 255 or not text.isprintable() or _FORBIDDEN_IN_REF.search(text):
+        problem = "has characters that git does not allow in a ref, or more than 255"
+    if problem:
+        raise Failure(f'GIT_REF: "{shown(text)}" {problem}; a branch, a tag or a whole commit SHA is expected')
+    return text
+
+
+def is_commit(text: str) -> bool:
+    """Whether this is the whole SHA of a commit."""
+    return _COMMIT.match(text) is not None
+
+
+def folder(text: str) -> str:
+    """A folder below the root of a repository, without slashes around it; empty for the root itself.
+
+    Raises:
+        Failure: it climbs, means git's own folder, or cannot be a path.
+    """
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise Failure(f'GIT_REPO_SUBPATH: "{shown(text)}" contains ".."; a folder inside the repository is expected')
+    if not text.isprintable() or text.startswith("-"):
+        raise Failure(f'GIT_REPO_SUBPATH: "{shown(text)}" has control characters or begins with "-"')
+    if any(part.lower() == ".git" for part in parts):
+        raise Failure(f"GIT_REPO_SUBPATH: \"{shown(text)}\" is git's own folder; one of the repository's is expected")
+    return "/".join(parts)
+
+
+def _remote(text: str, schemes: tuple[str, ...]) -> Repository:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise _unusable(text, schemes) from None
+    _refuse_credentials(text, parts)
+    host = parts.netloc.rpartition("@")[2]
+    name = host if port is None else host.rpartition(":")[0]
+    user = parts.username
+    if not _HOST.match(name) or (user is not None and not _USER.match(user)) or not parts.path.strip("/"):
+        raise _unusable(text, schemes)
+    return Repository(text, parts.scheme, f"{parts.scheme}://{host}")
+
+
+def _refuse_credentials(text: str, parts: SplitResult) -> None:
+    if parts.password is not None or (parts.scheme != "ssh" and "@" in parts.netloc):
+        raise Failure(
+            f'GIT_REPO: "{shown(text)}" has credentials in it; put them into a Secret and name it in git.secretRef'
+        )
+    if "?" in text or "#" in text:
+        raise Failure(
+            f'GIT_REPO: "{shown(text.partition("#")[0])}" is followed by "?" or "#"; '
+            "the address alone is expected, and credentials belong into the Secret of git.secretRef"
+        )
+
+
+def _short_ssh(text: str, schemes: tuple[str, ...]) -> Repository:
+    found = _SHORT_SSH.match(text)
+    if "ssh" not in schemes or found is None or found["path"].startswith(("-", ":")):
+        raise _unusable(text, schemes)
+    if not _USER.match(found["user"]) or not _HOST.match(found["host"]):
+        raise _unusable(text, schemes)
+    return Repository(text, "ssh", f"ssh://{found['host']}")
+
+
+def _unusable(text: str, schemes: tuple[str, ...]) -> Failure:
+    forms = ", ".join(f"{each}://" for each in schemes)
+    return Failure(f'GIT_REPO: "{shown(text)}" cannot be used; expected is {forms} or git@host:path')
+
+
+def _bare(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git").rstrip("/")
