@@ -153,6 +153,6 @@ def table(title: str, head: Sequence[str], rows: Iterable[Row]) -> None:
     """Print numbers under headings; the first column is words."""
     sys.stdout.write(f"\n{title}\n{head[0]:34}" + "".join(f" {name:>14}" for name in head[1:]) + "\n")
     for row in rows:
-        cells = (f" {cell:>14}" if isinstance(cell, str) else f" {cell:14,.2f}" for cell in row[1:])
-        sys.stdout.write(f"{row[0]:34}" + "".join(cells) + "\n")
+        cells = (cell if isinstance(cell, str) else f"{cell:,.{2 if cell >= 1 else 3}f}" for cell in row[1:])
+        sys.stdout.write(f"{row[0]:34}" + "".join(f" {cell:>14}" for cell in cells) + "\n")
     sys.stdout.flush()

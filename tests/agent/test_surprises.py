@@ -91,7 +91,8 @@ async def house(
     provider: Json,
     unused_tcp_port_factory: Callable[[], int],
 ) -> AsyncIterator[House]:
-    if why := await processes.refusal(shutil.which("bwrap") or ""):
+    why = await processes.refusal(shutil.which("bwrap") or "")
+    if why := why or ("" if shutil.which("ip") else "ip is not installed (Debian, Ubuntu: iproute2)"):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
     made = House(tmp_path_factory.mktemp("house"), Path(binary), provider, unused_tcp_port_factory())
     try:
@@ -151,6 +152,12 @@ async def until(condition: Callable[[], bool], running: Running, seconds: float 
         while not condition():
             assert running.process.returncode is None, running.said
             await asyncio.sleep(0.02)
+
+
+def idle() -> float:
+    """A clock that leaves out what programs that have ended have computed, so that a busy machine is no delay."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic() - used.ru_utime - used.ru_stime
 
 
 def words(pid: int) -> bytes:
@@ -297,6 +304,9 @@ async def test_15_an_ordinary_run_stays_far_below_its_memory_limit(crowd: Crowd)
     assert 100 * 2**20 < peak < limit / 2
 
 
+# What follows is in this order so that the long silence of the dropping network passes while other tests work.
+
+
 async def test_6_a_network_that_swallows_every_packet_costs_seconds_and_not_the_task(crowd: Crowd):
     running = crowd.running["is cut off"]
 
@@ -310,12 +320,12 @@ async def test_5_a_plugin_does_not_hold_up_an_agent_that_knows_there_is_no_inter
     await crowd.running["is cut off"].end()
     pod = await house.task("hello", env=WITHOUT_INTERNET, plugin=["file:///workspace/plugin.js"])
     (pod.volume("workspace") / "plugin.js").write_text(PLUGIN)
-    began = time.monotonic()
+    began = idle()
     running = await pod.start_alone(rendered.REFUSING, *way_out)
 
     assert await running.end() == 0, running.said
     assert (pod.volume("workspace") / "ran").exists()
-    assert time.monotonic() - began < 10
+    assert idle() - began < 10
 
 
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="`opencode run --attach` exits 0 on a provider's error")

@@ -21,10 +21,28 @@ def command(data: Path | None) -> None:
     where = (data or planes.folder()).absolute()
     state = planes.read(where)
     if state is None:
-        click.echo("the local plane is not running")
+        left = end_leftovers(where)
+        ended = f"; {left} containers that it had left were ended" if left else ""
+        click.echo(f"the local plane is not running{ended}")
         return
     stop(state)
     click.echo("the local plane has stopped")
+
+
+def end_leftovers(where: Path) -> int:
+    """End the containers of a plane that was killed, which outlive it so that the next plane can go on with them."""
+    from kubeopencode.node import processes, runner
+
+    root = where / "node" / "pods"
+    containers = processes.ProcessRunner(root)
+    left = [each for home in root.glob("*") for each in containers.known(home.name)]
+    left = [each for each in left if isinstance(containers.state(each), runner.Running)]
+    for each in left:
+        containers.kill(each)
+    deadline = time.monotonic() + PATIENCE
+    while any(isinstance(containers.state(each), runner.Running) for each in left) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return len(left)
 
 
 def stop(state: planes.State) -> None:

@@ -13,6 +13,7 @@ from kubeopencode.api import config, core, kinds, workloads
 from kubeopencode.api.meta import Key
 from kubeopencode.controllers import library, report
 from kubeopencode.judge import agent as judge
+from kubeopencode.judge import podstate
 from kubeopencode.judge.verdict import Verdict
 from kubeopencode.kube import client
 from kubeopencode.render import parts
@@ -21,6 +22,8 @@ from kubeopencode.runtime import clock, controller, converge, events, manager, o
 from kubeopencode.world import Profile
 
 DEPLOYMENTS = reflector.Source(workloads.DEPLOYMENTS, labels=names.LABEL_AGENT)
+SERVERS = reflector.Source(core.PODS, labels="app.kubernetes.io/name=kubeopencode-server")
+BY_AGENT = "servers by agent"
 REREAD = 60.0
 """Seconds after which ConfigMaps are read again. Nobody watches them: a cluster has too many."""
 
@@ -32,6 +35,7 @@ class AgentController:
     api: client.Client
     books: library.Library
     deployments: store.Store[workloads.Deployment]
+    servers: store.Store[core.Pod]
     converger: converge.Converger
     recorder: events.EventRecorder
     time: clock.Clock
@@ -77,7 +81,12 @@ class AgentController:
             # Nobody of ours may read Secrets, so whether it is there shows only in a server that starts.
             objects = (render.password(profile, self._password(profile.uid)), *objects)
         await self.converger.converge(_owner(profile), objects)
-        return judge.decide(profile, deployment, cluster, self.time.now())
+        return judge.decide(profile, deployment, cluster, self.time.now(), self._obstacle(profile.key))
+
+    def _obstacle(self, key: Key) -> podstate.Failure | None:
+        pods = self.servers.by_index(BY_AGENT, Key(key.namespace, names.label(key.name)))
+        found = (podstate.obstacle(pod) for pod in pods if pod.metadata.deletionTimestamp is None)
+        return next((obstacle for obstacle in found if obstacle), None)
 
     def _deployment(self, key: Key) -> workloads.Deployment | None:
         return self.deployments.get(Key(key.namespace, names.server(key.name)))
@@ -120,11 +129,20 @@ def build(
     """The controller, with all that it watches."""
     converger = converge.Converger(runner.client, KINDS)
     deployments = runner.store(DEPLOYMENTS)
-    agents = AgentController(runner.client, books, deployments, converger, recorder, runner.clock, password_key)
+    servers = runner.store(SERVERS)
+    servers.add_index(BY_AGENT, _agent_of)
+    agents = AgentController(
+        runner.client, books, deployments, servers, converger, recorder, runner.clock, password_key
+    )
     books.agents.add_index("by template", library.agents_by_template)
 
     def of_template(found: api.AgentTemplate) -> Iterable[Key]:
         return [each.metadata.key for each in books.agents.by_index("by template", found.metadata.key)]
+
+    def of_server(found: core.Pod) -> Iterable[Key]:
+        label = found.metadata.labels.get(names.LABEL_AGENT)
+        agents = books.agents.list(found.metadata.namespace)
+        return [each.metadata.key for each in agents if names.label(each.metadata.name) == label]
 
     def all_agents(_: config.KubeOpenCodeConfig) -> Iterable[Key]:
         return [each.metadata.key for each in books.agents.list()]
@@ -135,11 +153,23 @@ def build(
         watches=(
             controller.Watch(library.AGENTS, when=_spec_or_ready),
             controller.Watch(DEPLOYMENTS, controller.owner_key(kinds.GROUP, "Agent")),
+            controller.Watch(SERVERS, of_server, _obstacle_changed),
             controller.Watch(library.TEMPLATES, of_template),
             controller.Watch(library.CONFIGS, all_agents),
         ),
         time=runner.clock,
     )
+
+
+def _agent_of(pod: core.Pod) -> Iterable[Key]:
+    """Index: servers by namespace and by the label of their Agent, in which a long name is shortened."""
+    return (Key(pod.metadata.namespace, pod.metadata.labels.get(names.LABEL_AGENT, "")),)
+
+
+def _obstacle_changed(change: store.Change[core.Pod]) -> bool:
+    """What keeps a server's Pod from starting has come, gone or changed."""
+    old, new = (podstate.obstacle(pod) if pod else None for pod in (change.old, change.new))
+    return old != new
 
 
 def _spec_or_ready(change: store.Change[api.Agent]) -> bool:

@@ -10,14 +10,19 @@ from kubeopencode import names
 from kubeopencode.api import conditions, workloads
 from kubeopencode.api.agent import Agent, AgentStatus
 from kubeopencode.api.meta import Condition
+from kubeopencode.judge import podstate
 from kubeopencode.judge.verdict import Notice, Verdict
 from kubeopencode.world import Cluster, Profile
 
 
 def decide(
-    profile: Profile, deployment: workloads.Deployment | None, cluster: Cluster, now: datetime
+    profile: Profile,
+    deployment: workloads.Deployment | None,
+    cluster: Cluster,
+    now: datetime,
+    obstacle: podstate.Failure | None = None,
 ) -> Verdict[AgentStatus]:
-    """The status of a live Agent whose objects are in place."""
+    """The status of a live Agent whose objects are in place; `obstacle` keeps a Pod of its server from starting."""
     assert profile.agent is not None
     agent = profile.agent
     suspended = agent.spec.suspend
@@ -31,7 +36,7 @@ def decide(
         ready=ready,
         suspended=suspended,
     )
-    for condition in (*_server(ready, suspended), _suspension(profile), _rendered()):
+    for condition in (*_server(ready, suspended, obstacle), _suspension(profile), _rendered()):
         status = placed(status, condition, now)
     return Verdict(status, notice=_change(agent.status, status))
 
@@ -79,7 +84,7 @@ def _answers(agent: Agent, deployment: workloads.Deployment | None) -> bool:
     return deployment is not None and deployment.status.readyReplicas > 0 and not agent.spec.suspend
 
 
-def _server(ready: bool, suspended: bool) -> tuple[Condition, Condition]:
+def _server(ready: bool, suspended: bool, obstacle: podstate.Failure | None) -> tuple[Condition, Condition]:
     if suspended:
         why = "the Agent is suspended"
         return Condition("ServerReady", "False", "Suspended", why), Condition(
@@ -90,7 +95,7 @@ def _server(ready: bool, suspended: bool) -> tuple[Condition, Condition]:
         return Condition("ServerReady", "True", "DeploymentReady", good), Condition(
             "ServerHealthy", "True", "DeploymentHealthy", good
         )
-    bad = "the server does not answer yet"
+    bad = f"the server does not start: {obstacle.message}" if obstacle else "the server does not answer yet"
     return Condition("ServerReady", "False", "DeploymentNotReady", bad), Condition(
         "ServerHealthy", "False", "DeploymentNotReady", bad
     )

@@ -20,9 +20,11 @@ START_FAILURES = {
     "CreateContainerError": timedelta(minutes=1),
     "RunContainerError": timedelta(minutes=1),
     "CrashLoopBackOff": timedelta(minutes=2),
+    "ContainerCreating": timedelta(minutes=2),
     "Unschedulable": timedelta(minutes=10),
 }
-"""Reasons that may mend themselves, and how long we wait for that."""
+"""Reasons that may mend themselves, and how long we wait for that. ContainerCreating counts only where a message comes
+with it, as from our own node: a volume is missing. Without one it may be the pull of a large image."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def obstacle(pod: core.Pod) -> Failure | None:
         return None
     for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
         waits = status.state.waiting if status.state else None
+        if waits and waits.reason == "ContainerCreating" and not waits.message:
+            continue
         if waits and (waits.reason in START_FAILURES or waits.reason in NEVER_STARTS):
             return Failure(waits.reason, f"container {status.name} cannot start: {waits.message or waits.reason}")
     for condition in pod.status.conditions:

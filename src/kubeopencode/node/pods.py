@@ -36,6 +36,7 @@ from kubeopencode.runtime import clock, events, outcome, store
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 REFRESH_SECONDS = 60.0
 """How often mounted ConfigMaps and Secrets follow their objects, as a kubelet's sync period."""
+SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 CLOSE_SECONDS = 2.0
 """How long containers may take to end when the whole plane goes down."""
 MESSAGE_FROM_LOG = 2048
@@ -103,11 +104,27 @@ class Kubelet:
     async def close(self, *, keep_running: bool) -> None:
         """Let go of every Pod, ending its processes unless they are to be adopted by a later node."""
         left: list[ContainerId] = []
+        cut: list[Resident] = []
         for resident in list(self._residents.values()):
             await self._release(resident)
             left += [resident.id(track) for track in resident.tracks if track.running]
+            if any(track.running and track.kind is not life.Kind.SIDECAR for track in resident.tracks):
+                cut.append(resident)
         if not keep_running:
             await self._end_all(left)
+            await asyncio.gather(*(self._tell_shutdown(resident) for resident in cut), return_exceptions=True)
+
+    async def _tell_shutdown(self, resident: Resident) -> None:
+        """A Pod that is never restarted has ended with its node, and says so; others go on with the next node."""
+        pod = self._parts.pods.get(resident.key)
+        if pod is None or pod.metadata.uid != resident.uid or pod.spec.restartPolicy != "Never":
+            return
+        for track in resident.tracks:
+            state = self._parts.runner.state(resident.id(track)) if track.running else None
+            if isinstance(state, Exited):
+                life.ended(track, self._with_message(resident, track, state))
+        plan = life.plan(pod.spec.restartPolicy, resident.tracks, self._parts.time.now(), ending=True)
+        await self._report(pod, podstatus.status(pod, resident.tracks, self._facts(resident, plan, SHUTDOWN)))
 
     async def _end_all(self, left: list[ContainerId]) -> None:
         """Ask all containers to end, and make those end that have not after a moment."""
@@ -373,7 +390,6 @@ class Kubelet:
             known[container.name] = max(known.get(container.name, -1), container.attempt)
         for track in resident.tracks:
             track.attempt = known.get(track.name, -1)
-            track.crashes = max(track.attempt, 0)
             if track.attempt > 0:
                 before = self._parts.runner.state(ContainerId(resident.uid, track.name, track.attempt - 1))
                 track.previous = before if isinstance(before, Exited) else None

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,9 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+
+_COMPLAINT = re.compile(r"(?:fatal|error|ERROR): *")
+_CONSEQUENCES = ("Could not read from remote repository", "into submodule path")
 
 # The shell's own printf: what it prints appears in no list of processes.
 _HELPER = (
@@ -148,7 +151,7 @@ class Git:
 
 
 @contextmanager
-def access(repository: Repository, credentials: Credentials) -> Iterator[Git]:
+def access(repository: Repository, credentials: Credentials) -> Generator[Git]:
     """git, ready to reach the repository.
 
     Raises:
@@ -225,7 +228,7 @@ def _ssh(private: Path, repository: Repository, credentials: Credentials, key: P
 
 
 @contextmanager
-def _unwritten(key: str) -> Iterator[Path]:
+def _unwritten(key: str) -> Generator[Path]:
     """A file in memory that only our own processes can open. OpenSSH refuses a key whose last line has no end."""
     descriptor = os.memfd_create("key")
     try:
@@ -252,13 +255,11 @@ def _bundle(private: Path, added: str) -> str:
 
 
 def _reason(said: str) -> str:
-    """The line that tells most: git's last complaint, and what ssh said before it."""
+    """The line that tells most: git's last complaint, after what ssh or a submodule said to cause it."""
     lines = ["".join(each for each in line if each.isprintable()).strip() for line in said.splitlines()]
     lines = [line for line in lines if line]
-    complaints = [index for index, line in enumerate(lines) if line.startswith(("fatal:", "error:", "ERROR:"))]
-    if not complaints:
-        return lines[-1][:300] if lines else ""
-    last = complaints[-1]
-    if "Could not read from remote repository" in lines[last] and last:
-        return lines[last - 1][:300]
-    return lines[last].partition(":")[2].strip()[:300]
+    complaints = [index for index, line in enumerate(lines) if _COMPLAINT.match(line)]
+    last = complaints[-1] if complaints else len(lines) - 1
+    told = [_COMPLAINT.sub("", line) for line in lines[max(0, last - 1) : last + 1]]
+    follows = any(each in told[-1] for each in _CONSEQUENCES) if told else False
+    return ": ".join(each.rstrip(".") for each in (told if follows else told[-1:]))[:400]

@@ -23,14 +23,8 @@ from typing import BinaryIO
 from kubeopencode.pod import git_auth, git_url
 from kubeopencode.pod.failure import Failure
 from kubeopencode.pod.git_auth import Credentials, Git, GitFailed
-from kubeopencode.pod.git_url import Repository
+from kubeopencode.pod.git_url import Order
 
-LONGEST_DELAY = 600.0
-"""Seconds between two attempts, at most."""
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _DRAFT = ".git-init-draft"
 
 _HOPELESS = (
@@ -47,26 +41,6 @@ _HOPELESS = (
 """Complaints of git that another attempt does not change."""
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What the environment asks for, checked."""
-
-    repository: Repository
-    ref: str
-    depth: int
-    root: Path
-    link: str
-    submodules: bool
-    workspace: Path | None
-    subpath: str
-    retries: int
-    delay: float
-
-    @property
-    def checkout(self) -> Path:
-        return self.root / self.link
-
-
 def main(arguments: list[str]) -> int:
     """Clone GIT_REPO at GIT_REF to GIT_ROOT/GIT_LINK, and copy it to GIT_WORKSPACE_DIR where that is given.
 
@@ -75,7 +49,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments:
         raise Failure("git-init takes no arguments; it is configured by its environment")
-    order = _order()
+    order = git_url.order()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         order.root.mkdir(parents=True, exist_ok=True)
@@ -93,62 +67,8 @@ def _terminate(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-# --- the environment
-
-
-def _order() -> _Order:
-    schemes = (*git_url.SCHEMES, "file") if os.environ.get("GIT_ALLOW_FILE") == "1" else git_url.SCHEMES
-    workspace = os.environ.get("GIT_WORKSPACE_DIR")
-    link = os.environ.get("GIT_LINK") or "repo"
-    if not _LINK.match(link):
-        raise Failure(f'GIT_LINK: "{git_url.shown(link)}" is no plain name of a folder; for example: repo')
-    return _Order(
-        repository=git_url.repository(os.environ.get("GIT_REPO", ""), schemes),
-        ref=git_url.ref(os.environ.get("GIT_REF") or "HEAD"),
-        depth=_number("GIT_DEPTH", 1, 2**31 - 1),
-        root=_absolute("GIT_ROOT", os.environ.get("GIT_ROOT") or "/git"),
-        link=link,
-        submodules=_truth("GIT_RECURSE_SUBMODULES"),
-        workspace=_absolute("GIT_WORKSPACE_DIR", workspace) if workspace else None,
-        subpath=git_url.folder(os.environ.get("GIT_REPO_SUBPATH", "")),
-        retries=_number("GIT_CLONE_RETRIES", 3, 100),
-        delay=_duration("GIT_CLONE_RETRY_DELAY", "5s"),
-    )
-
-
-def _number(name: str, default: int, most: int) -> int:
-    text = os.environ.get(name) or str(default)
-    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > most:
-        raise Failure(f'{name}: "{git_url.shown(text)}" is no whole number from 0 to {most}')
-    return int(text)
-
-
-def _truth(name: str) -> bool:
-    text = (os.environ.get(name) or "false").lower()
-    if text not in ("true", "1", "false", "0"):
-        raise Failure(f'{name}: "{git_url.shown(text)}" is neither true nor false')
-    return text in ("true", "1")
-
-
-def _duration(name: str, default: str) -> float:
-    text = os.environ.get(name) or default
-    if not re.fullmatch(f"(?:{_DURATION.pattern})+", text):
-        raise Failure(f'{name}: "{git_url.shown(text)}" is no duration; for example: 500ms, 5s or 1m30s')
-    return min(LONGEST_DELAY, sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text)))
-
-
-def _absolute(name: str, text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute() or ".." in path.parts or not text.isprintable():
-        raise Failure(f'{name}: "{git_url.shown(text)}" must be an absolute path without ".."')
-    return path
-
-
-# --- the work
-
-
 class _Init:
-    def __init__(self, git: Git, order: _Order) -> None:
+    def __init__(self, git: Git, order: Order) -> None:
         self.git = git
         self.order = order
 
@@ -260,8 +180,6 @@ class _Init:
             wanted = ref
         self.git.run(*here, "checkout", "--quiet", "--detach", wanted, "--")
 
-    # --- a tree that somebody may have worked in
-
     def _move_forward(self, tree: Path) -> str:
         """Bring a kept tree to the newest commit, if nobody changed it; else leave it as it is."""
         self._check_identity(tree)
@@ -320,13 +238,12 @@ class _Kept:
             if _is_plain(self._dir / name, stat.S_ISREG):
                 shutil.copyfile(self._dir / name, self._door / name)
 
-    def fetch(self, order: _Order) -> str:
+    def fetch(self, order: Order) -> str:
         """Fetch what is new on top of what is there, which a shallow clone can do as well."""
-        unlimited = ("--quiet", "--no-tags", "--no-recurse-submodules")
-        self._run("fetch", *unlimited, "--", order.repository.url, order.ref)
-        return ""
+        how = ("--quiet", "--no-tags", "--no-recurse-submodules")
+        return self._run("fetch", *how, "--", order.repository.url, order.ref)
 
-    def advance(self, order: _Order) -> str:
+    def advance(self, order: Order) -> str:
         """Move the tree; the answer is why it stays instead."""
         new = self._run("rev-parse", "--verify", "FETCH_HEAD^{commit}")
         if new == self.commit:
@@ -421,9 +338,6 @@ def _replace(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-# --- copying
-
-
 class _Tally:
     def __init__(self) -> None:
         self.written = 0
@@ -446,8 +360,7 @@ def _merge(source: Path, target: Path) -> _Tally:
     target.mkdir(parents=True, exist_ok=True)
     folder, into = _enter(source), _enter(target)
     try:
-        names = sorted(os.listdir(folder), key=lambda name: (name == ".git", name))
-        for name in names:
+        for name in _names(folder):
             if name != ".git":
                 _copy(_Pair(folder, into, name, name), tally)
         if _is_plain(source / ".git", stat.S_ISDIR) and not _exists(into, ".git"):
@@ -498,7 +411,7 @@ def _copy_folder(pair: _Pair, tally: _Tally) -> None:
     try:
         if made:
             os.fchmod(into, 0o777)
-        for name in sorted(os.listdir(folder)):
+        for name in _names(folder):
             _copy(_Pair(folder, into, name, f"{pair.path}/{name}"), tally)
     finally:
         os.close(folder)
@@ -548,6 +461,10 @@ def _opened(folder: int, name: str) -> BinaryIO:
     return os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb")
 
 
+def _names(folder: int) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
 def _enter(folder: str | Path, within: int | None = None) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
 
@@ -575,7 +492,7 @@ def _widen(path: Path) -> None:
         path.chmod(stat.S_IMODE(mode) | 0o666 | passable)
 
 
-def _write_config(order: _Order) -> None:
+def _write_config(order: Order) -> None:
     """Let git work in trees of another user; the agent sees them under paths of its own, hence the star."""
     trees = [str(order.checkout), *([str(order.workspace)] if order.workspace else []), "*"]
     quoted = [each.replace("\\", "\\\\").replace('"', '\\"') for each in trees]

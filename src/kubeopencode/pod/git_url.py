@@ -1,4 +1,4 @@
-"""What may be handed to git: repositories, refs and folders, checked before any of them reaches a command line.
+"""What the environment may ask of git: repositories, refs and folders, checked before they reach a command line.
 
 git takes an operand that begins with "-" for an option, runs programs for transports such as `ext::`, and prints
 addresses with the passwords in them. So only known forms pass; nothing here runs a program or touches a file.
@@ -6,8 +6,10 @@ addresses with the passwords in them. So only known forms pass; nothing here run
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from kubeopencode.pod.failure import Failure
@@ -17,11 +19,17 @@ SCHEMES = ("https", "http", "ssh")
 
 MASK = "***"
 
+LONGEST_DELAY = 600.0
+"""Seconds between two attempts, at most."""
+
 _LONGEST = 2048
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 _SHORT_SSH = re.compile(r"(?P<user>[^@:/]+)@(?P<host>\[[^\]]*\]|[^:/@]+):(?P<path>.+)\Z")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FORBIDDEN_IN_REF = re.compile(r'[\s~^:?*\[\\"]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)')
 
 
@@ -36,6 +44,80 @@ class Repository:
     def is_same(self, other: str) -> bool:
         """Whether the other address means this repository."""
         return _bare(self.url) == _bare(other)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the environment asks `git-init` for, checked. `delay` is in seconds, `depth` 0 is the whole history."""
+
+    repository: Repository
+    ref: str
+    depth: int
+    root: Path
+    link: str
+    submodules: bool
+    workspace: Path | None
+    subpath: str
+    retries: int
+    delay: float
+
+    @property
+    def checkout(self) -> Path:
+        """Where the repository goes."""
+        return self.root / self.link
+
+
+def order() -> Order:
+    """The order in the environment.
+
+    Raises:
+        Failure: a variable cannot be used; the message names it.
+    """
+    schemes = (*SCHEMES, "file") if os.environ.get("GIT_ALLOW_FILE") == "1" else SCHEMES
+    workspace = os.environ.get("GIT_WORKSPACE_DIR")
+    link = os.environ.get("GIT_LINK") or "repo"
+    if not _LINK.match(link):
+        raise Failure(f'GIT_LINK: "{shown(link)}" is no plain name of a folder; for example: repo')
+    return Order(
+        repository=repository(os.environ.get("GIT_REPO", ""), schemes),
+        ref=ref(os.environ.get("GIT_REF") or "HEAD"),
+        depth=_number("GIT_DEPTH", 1, 2**31 - 1),
+        root=_absolute("GIT_ROOT", os.environ.get("GIT_ROOT") or "/git"),
+        link=link,
+        submodules=_truth("GIT_RECURSE_SUBMODULES"),
+        workspace=_absolute("GIT_WORKSPACE_DIR", workspace) if workspace else None,
+        subpath=folder(os.environ.get("GIT_REPO_SUBPATH", "")),
+        retries=_number("GIT_CLONE_RETRIES", 3, 100),
+        delay=_duration("GIT_CLONE_RETRY_DELAY", "5s"),
+    )
+
+
+def _number(name: str, default: int, most: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > most:
+        raise Failure(f'{name}: "{shown(text)}" is no whole number from 0 to {most}')
+    return int(text)
+
+
+def _truth(name: str) -> bool:
+    text = (os.environ.get(name) or "false").lower()
+    if text not in ("true", "1", "false", "0"):
+        raise Failure(f'{name}: "{shown(text)}" is neither true nor false')
+    return text in ("true", "1")
+
+
+def _duration(name: str, default: str) -> float:
+    text = os.environ.get(name) or default
+    if not re.fullmatch(f"(?:{_DURATION.pattern})+", text):
+        raise Failure(f'{name}: "{shown(text)}" is no duration; for example: 500ms, 5s or 1m30s')
+    return min(LONGEST_DELAY, sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text)))
+
+
+def _absolute(name: str, text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute() or ".." in path.parts or not text.isprintable():
+        raise Failure(f'{name}: "{shown(text)}" must be an absolute path without ".."')
+    return path
 
 
 def repository(text: str, schemes: tuple[str, ...]) -> Repository:
@@ -76,7 +158,7 @@ def ref(text: str) -> str:
         Failure: it is none of these.
     """
     problem = ""
-    if text.startswith(("-", "/", ".")):
+    if text.startswith(("-", "+", "/", ".")):
         problem = f'begins with "{text[0]}"'
     elif text.endswith(("/", ".")) or text == "@":
         problem = "is no name of a ref"

@@ -57,11 +57,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+POLL = 0.1
+"""Seconds between two looks for the file that says that the agent has ended."""
+
+
 def wait(done: Path) -> None:
     """Return when a signal says that the agent has ended, or when the file is there."""
     _hold_signals()
     while not done.exists():
-        if signal.sigtimedwait(_SIGNALS, 0.5) is not None:
+        if signal.sigtimedwait(_SIGNALS, POLL) is not None:
             return
 
 

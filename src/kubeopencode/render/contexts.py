@@ -54,6 +54,11 @@ def sources(namespace: str, items: Iterable[ContextItem]) -> set[Key]:
     }
 
 
+def folders(namespace: str, items: Iterable[ContextItem]) -> set[Key]:
+    """The ConfigMaps that are wanted as folders. Only a Pod elsewhere needs their content."""
+    return {Key(namespace, item.configMap.name) for item in items if item.configMap and not item.configMap.key}
+
+
 def read(
     items: Iterable[ContextItem], namespace: str, config_maps: Mapping[Key, core.ConfigMap | None], workspace: str
 ) -> Content:
@@ -98,6 +103,26 @@ def _file_path(item: ContextItem, where: str, workspace: str) -> str:
             f"{where}.mountPath: {item.mountPath!r} is a folder; this content is one file, give its path",
         )
     return path
+
+
+def unfolded(content: Content, namespace: str, config_maps: Mapping[Key, core.ConfigMap | None]) -> Content:
+    """The same with each file of a folder by itself, for a Pod elsewhere: it could only mount what is beside it.
+
+    Raises:
+        Refused: the ConfigMap of a folder is missing.
+    """
+    files = list(content.files)
+    for directory in content.directories:
+        found = config_maps.get(Key(namespace, directory.config_map))
+        if found is None and not directory.optional:
+            raise Refused(
+                "ContextError",
+                f'spec.contexts: there is no ConfigMap "{directory.config_map}" in the namespace "{namespace}"',
+            )
+        mode = directory.mode if directory.mode is not None else 0o644
+        for key, text in sorted(found.data.items()) if found else ():
+            files.append(File(posixpath.join(directory.path, key), text, mode, f"ConfigMap {directory.config_map}"))
+    return Content(content.text, tuple(files))
 
 
 def joined(first: Content, second: Content) -> Content:

@@ -21,6 +21,16 @@ RECORD_FOLDER = "/record"
 RECORDER = "output-collector"
 MAIN = "agent"
 
+_RECORD = f"""\
+trap 'touch {RECORD_FOLDER}/done' TERM INT
+/kubeopencode record &
+child=$!
+while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+exit "$code"
+"""
+# An agent may end before the recorder has come up, and the signal that says so would be lost or deadly. The shell is
+# there at once and leaves word.
+
 _THEN_TELL = shell.supervised('"$@"', then=f"touch {RECORD_FOLDER}/done")
 
 _FILES = "/task"
@@ -65,6 +75,8 @@ def context_key(seen: Observed) -> Key:
 def sources(seen: Observed) -> set[Key]:
     """The ConfigMaps whose content is needed to render this Task."""
     wanted = contexts.sources(seen.task.metadata.namespace, seen.spec.contexts)
+    if seen.foreign:
+        wanted |= contexts.folders(seen.task.metadata.namespace, seen.spec.contexts)
     if seen.profile and not seen.attached:
         wanted |= contexts.sources(seen.profile.key.namespace, seen.profile.shape.contexts)
     return wanted
@@ -89,6 +101,8 @@ def _frame(seen: Observed, profile: Profile) -> _Frame:
     own = contexts.read(seen.spec.contexts, seen.task.metadata.namespace, seen.config_maps, place.workspace)
     if seen.attached:
         return _Frame(seen, profile, place, _files(seen, place, own), env=_task_env(seen))
+    if seen.foreign:
+        own = contexts.unfolded(own, seen.task.metadata.namespace, seen.config_maps)
     base = contexts.read(profile.shape.contexts, profile.key.namespace, seen.config_maps, place.workspace)
     content = contexts.joined(base, own)
     config = pods.config(profile.shape)
@@ -182,7 +196,7 @@ def _record(frame: _Frame) -> PodPart:
     database = variable("OPENCODE_DB", posixpath.join(RECORD_FOLDER, opencode.DATABASE))
     container = pods.system_container(frame.place) | {
         "name": RECORDER,
-        "command": ["/kubeopencode", "record"],
+        "command": ["sh", "-c", _RECORD],
         "env": [
             variable("WORKSPACE_DIR", frame.place.workspace),
             variable("OUTPUT_SPEC", msgspec.json.encode(wanted).decode()),
