@@ -32,11 +32,13 @@ _HOPELESS = (
     "Host key verification failed",
     "Permission denied",
     "Repository not found",
+    "couldn't find remote ref",
     "could not read Username",
     "does not appear to be a git repository",
     "not found in upstream",
     "returned error: 403",
     "' not allowed",
+    "' not found",
 )
 """Complaints of git that another attempt does not change."""
 
@@ -83,7 +85,7 @@ class _Init:
         source = _inside(order.checkout, order.subpath)
         tally = _merge(source, order.workspace)
         left = f"; {len(tally.kept)} that were there and differ stay, such as {tally.kept[0]}" if tally.kept else ""
-        return f"{done}; {tally.written} files copied to {order.workspace}{left}"
+        return f"{done}; files copied to {order.workspace}: {tally.written}{left}"
 
     def _clone_unless_there(self) -> str:
         target = self.order.checkout
@@ -134,7 +136,7 @@ class _Init:
                 hopeless = any(each in str(failed) for each in _HOPELESS)
                 if hopeless or not left:
                     raise GitFailed(f"{order.repository.url} at {order.ref}: {failed}{self._hint(failed)}") from None
-                sys.stderr.write(f"git-init: {order.repository.url}: {failed}; {left} attempts left\n")
+                sys.stderr.write(f"git-init: {order.repository.url}: {failed}; attempts left: {left}\n")
                 time.sleep(order.delay)
         raise AssertionError("the last attempt returns or raises")
 
@@ -212,7 +214,13 @@ class _Kept:
 
     def objection(self) -> str:
         """Why the tree must stay as it is; empty where nothing speaks against moving it."""
-        folders = (self._dir, self._dir / "objects", self._dir / "objects" / "pack", self._dir / "refs")
+        folders = (
+            self._dir,
+            self._dir / "objects",
+            self._dir / "objects" / "pack",
+            self._dir / "refs",
+            self._dir / "refs" / "heads",
+        )
         if not all(_is_plain(each, stat.S_ISDIR) for each in folders) or not _is_plain(
             self._dir / "index", stat.S_ISREG
         ):
@@ -226,7 +234,7 @@ class _Kept:
             return "it is a sparse checkout"
         self._open()
         changed = self._run("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
-        return f"{len(changed.splitlines())} files in it are changed" if changed else ""
+        return f"it has changed files ({len(changed.splitlines())})" if changed else ""
 
     def _open(self) -> None:
         self._git.run("init", "--quiet", "--template=", "--initial-branch=kept", "--", str(self._door))
