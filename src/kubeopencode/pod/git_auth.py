@@ -69,8 +69,29 @@ _SETTINGS = """\
 """
 
 
+_FINAL = (
+    "Authentication failed",
+    "Host key verification failed",
+    "Permission denied",
+    "Repository not found",
+    "couldn't find remote ref",
+    "could not read Username",
+    "does not appear to be a git repository",
+    "not found in upstream",
+    "returned error: 403",
+    "' not allowed",
+    "' not found",
+)
+"""Complaints of git that another attempt does not change."""
+
+
 class GitFailed(Failure):
     """A git command did not succeed; the message is git's own, without credentials."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would end the same way."""
+        return any(each in str(self) for each in _FINAL)
 
 
 @dataclass(frozen=True, repr=False)

@@ -27,21 +27,6 @@ from kubeopencode.pod.git_url import Order
 
 _DRAFT = ".git-init-draft"
 
-_HOPELESS = (
-    "Authentication failed",
-    "Host key verification failed",
-    "Permission denied",
-    "Repository not found",
-    "couldn't find remote ref",
-    "could not read Username",
-    "does not appear to be a git repository",
-    "not found in upstream",
-    "returned error: 403",
-    "' not allowed",
-    "' not found",
-)
-"""Complaints of git that another attempt does not change."""
-
 
 def main(arguments: list[str]) -> int:
     """Clone GIT_REPO at GIT_REF to GIT_ROOT/GIT_LINK, and copy it to GIT_WORKSPACE_DIR where that is given.
@@ -133,8 +118,7 @@ class _Init:
             try:
                 return attempt()
             except GitFailed as failed:
-                hopeless = any(each in str(failed) for each in _HOPELESS)
-                if hopeless or not left:
+                if failed.is_final or not left:
                     raise GitFailed(f"{order.repository.url} at {order.ref}: {failed}{self._hint(failed)}") from None
                 sys.stderr.write(f"git-init: {order.repository.url}: {failed}; attempts left: {left}\n")
                 time.sleep(order.delay)

@@ -24,9 +24,10 @@ LONGEST_DELAY = 600.0
 
 _LONGEST = 2048
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])\Z")
+_SCHEME = re.compile(r"[A-Za-z]+://")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 _SHORT_SSH = re.compile(r"(?P<user>[^@:/]+)@(?P<host>\[[^\]]*\]|[^:/@]+):(?P<path>.+)\Z")
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_COMMIT = re.compile(r"(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64})\Z")
 _LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -146,8 +147,11 @@ def repository(text: str, schemes: tuple[str, ...]) -> Repository:
 
 def shown(text: str) -> str:
     """An address that may hold credentials, as it may be printed: on one line, without them."""
-    text = re.sub(r"(\A|//)[^\s]*:[^\s]*@", rf"\1{MASK}@", text.partition("?")[0])
-    text = re.sub(r"(https?://)[^\s]*@", rf"\1{MASK}@", text)
+    scheme = found[0] if (found := _SCHEME.match(text)) else ""
+    user, at, rest = text[len(scheme) :].rpartition("@")
+    if at and (scheme in ("https://", "http://") or not _USER.match(user)):
+        user = MASK
+    text = scheme + user + at + rest.partition("?")[0].partition("#")[0]
     return "".join(each if each.isprintable() else "?" for each in text)[:200]
 
 
@@ -212,7 +216,7 @@ def _refuse_credentials(text: str, parts: SplitResult) -> None:
         )
     if "?" in text or "#" in text:
         raise Failure(
-            f'GIT_REPO: "{shown(text.partition("#")[0])}" is followed by "?" or "#"; '
+            f'GIT_REPO: "{shown(text)}" is followed by "?" or "#"; '
             "the address alone is expected, and credentials belong into the Secret of git.secretRef"
         )
 

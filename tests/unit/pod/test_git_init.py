@@ -456,6 +456,12 @@ def test_an_address_that_is_none_is_refused(init, url):
         "https://hunter2@h/x",
         "ssh://git:hunter2@h/x",
         "https://me:hunt/hunter2@h/x",
+        "https://me:hunt?hunter2@h/x",
+        "https://me:hunt#hunter2@h/x",
+        "https://me:hunt://hunter2@h/x",
+        "https://me:hunt@hunter2@h/x",
+        "https://me:hunt hunter2@h/x",
+        "me:hunt://hunter2@h/x",
         "https://h/x?token=hunter2",
         "https://h/x#hunter2",
         "https://me:hunter2@h:bad/x",
@@ -469,7 +475,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(init, url):
 
 
 def test_an_address_with_credentials_points_to_the_secret():
-    with pytest.raises(Failure, match=r"git\.secretRef"):
+    with pytest.raises(Failure, match=r'"https://\*\*\*@h/x" has credentials in it; .* git\.secretRef'):
         git_url.repository("https://me:hunter2@h/x", git_url.SCHEMES)
 
 
