@@ -43,15 +43,20 @@ def failure(pod: core.Pod) -> Failure:
         return Failure("AgentFailed", said)
     for status in _by_blame(pod):
         ended = status.state.terminated if status.state else None
-        if ended is None or ended.exitCode == 0:
-            continue
-        reason = ended.reason if ended.reason == "OOMKilled" else "ContainerFailed"
-        words = f"container {status.name}: " + ("OOMKilled" if reason == "OOMKilled" else f"exit code {ended.exitCode}")
-        detail = ": ".join(
-            part for part in (ended.reason if ended.reason != "Error" else "", ended.message.strip()) if part
-        )
-        return Failure(reason, f"{words} ({detail})" if detail and reason != "OOMKilled" else words)
+        if ended is not None and ended.exitCode != 0:
+            return _container_failure(status.name, ended)
     return Failure("PodFailed", "the Pod failed without saying why")
+
+
+def _container_failure(name: str, ended: core.Terminated) -> Failure:
+    if ended.reason == "OOMKilled":
+        return Failure("OOMKilled", f"container {name}: OOMKilled")
+    said = "" if left_behind(ended.message) else ended.message.strip()
+    # A message may be the end of a log; its last line says what it came to.
+    facts = [ended.reason if ended.reason != "Error" else "", said.rpartition("\n")[2]]
+    detail = ": ".join(fact for fact in facts if fact)
+    words = f"container {name}: exit code {ended.exitCode}"
+    return Failure("ContainerFailed", f"{words} ({detail})" if detail else words)
 
 
 def _by_blame(pod: core.Pod) -> list[core.ContainerStatus]:

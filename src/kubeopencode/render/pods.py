@@ -17,6 +17,9 @@ from kubeopencode.render.setting import Setting
 SYSTEM_CONTAINERS = {"opencode-init": "openCodeInit", "context-init": "contextInit", "git-init": "gitInit"}
 """Our containers, and the field of `podSpec.systemContainers` that has the owner's settings for each."""
 
+_LAST_WORDS: Json = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""Why one of our own containers failed shall be read in the Task. Not so for the agent's: it may print anything."""
+
 RESOURCES: Json = {"requests": {"memory": "512Mi"}, "limits": {"memory": "4Gi"}}
 
 
@@ -29,6 +32,7 @@ def tools(place: Setting) -> PodPart:
         "env": [variable("TOOLS_DIR", paths.TOOLS)],
         "volumeMounts": [mount("tools", paths.TOOLS)],
         "securityContext": security.CONTAINER,
+        **_LAST_WORDS,
     }
     return PodPart(init=(container,))
 
@@ -52,7 +56,7 @@ def _complete(field: str, entries: tuple[Json, ...], needed: str) -> None:
 
 def system_container(place: Setting) -> Json:
     """The beginning of a container that runs one of our own programs."""
-    return {**images.system(place.cluster), "securityContext": security.CONTAINER}
+    return {**images.system(place.cluster), "securityContext": security.CONTAINER, **_LAST_WORDS}
 
 
 def config(shape: AgentShape) -> PodPart:
