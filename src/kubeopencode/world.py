@@ -173,9 +173,6 @@ class Observed:
         profile = self.profile
         if profile is None or profile.agent is None or not profile.live or profile.shape.command or self.foreign:
             return False
-        if profile.shape.attachImage and self.spec.contexts:
-            # The agent's own client carries the instruction and nothing else.
-            return False
         return self.outputs is None and not any(_needs_files(item) for item in self.spec.contexts)
 
 

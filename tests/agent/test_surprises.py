@@ -53,7 +53,7 @@ class House:
         return await self._ready(pod, config_map)
 
     async def client(self, description: str) -> Pod:
-        """The Pod that hands a Task to the live server with OpenCode's own client."""
+        """The Pod that hands a Task to the live server."""
         config_map, pod = desired(builders.task(description=description), self._agent())
         return await self._ready(pod, config_map, self._secret())
 
@@ -65,8 +65,7 @@ class House:
         return await self._ready(pod, self._secret(), *objects.values())
 
     def _agent(self) -> Any:
-        image = "quay.io/kubeopencode/kubeopencode-agent-attach:latest"
-        return builders.agent(config=self.settings, attachImage=image, port=self.port)
+        return builders.agent(config=self.settings, port=self.port)
 
     def _secret(self) -> Json:
         data = {"password": base64.b64encode(PASSWORD.encode()).decode()}
@@ -149,7 +148,7 @@ async def crowd(house: House, way_out: tuple[Path, int], agent: Live) -> Crowd:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(house: House, agent: Live) -> Running:
-    """OpenCode's own client with a Task that the provider refuses, ended."""
+    """A handed-over Task that the provider refuses, ended."""
     await until(lambda: "server listening" in agent.running.said, agent.running)
     running = await (await house.client("refuse me")).start()
     await running.end()
@@ -273,7 +272,7 @@ async def test_12_no_variable_of_the_program_is_ever_empty(shape: str, native_si
     cluster, spec = Cluster(native_sidecars=native_sidecars), SHAPES[shape]
     task = builders.task(description="")
     _, alone = desired(task, builders.template(**spec), cluster=cluster)
-    _, attached = desired(task, builders.agent(attachImage="mine:1", **spec), cluster=cluster)
+    _, attached = desired(task, builders.agent(**spec), cluster=cluster)
     server = live(builders.agent(**spec), cluster=cluster)["Deployment/solo-server"]["spec"]["template"]
     for pod in (alone, attached, server):
         for container in containers(pod["spec"]):
@@ -335,8 +334,6 @@ async def test_5_a_plugin_does_not_hold_up_an_agent_that_knows_there_is_no_inter
     assert idle() - began < 10
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="`opencode run --attach` exits 0 on a provider's error")
-async def test_2_a_client_image_of_ones_own_tells_that_the_provider_refused(client: Running, model: Any):
-    if not any("refuse me" in str(request["messages"]) for request in model.requests):
-        raise RuntimeError(client.said)
-    assert client.process.returncode != 0
+async def test_2_the_pod_of_a_refused_task_fails(client: Running, model: Any):
+    assert any("refuse me" in str(request["messages"]) for request in model.requests), client.said
+    assert client.process.returncode == 1

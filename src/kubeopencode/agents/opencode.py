@@ -51,11 +51,6 @@ SERVE_SCRIPT = _BEFORE + shell.supervised(
 )
 """The live server. Where Pods share one network, as on a laptop, KUBEOPENCODE_LISTEN holds the Pod's own address."""
 
-ATTACH_SCRIPT = _BEFORE + shell.supervised(
-    '/tools/opencode run --attach "$OPENCODE_URL" --title "$TASK_TITLE" < "$TASK_FILE"'
-)
-"""One Task on a live server with the program's own client, for those who bring an image for it."""
-
 
 def parse(config: object) -> dict[str, Any]:
     """An Agent's `config`, which may be an object or a string that holds JSON.

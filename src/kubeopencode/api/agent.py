@@ -152,7 +152,7 @@ class AgentShape(msgspec.Struct, frozen=True, omit_defaults=True):
     executorImage: str = ""
     """Image the work is done in."""
     attachImage: str = ""
-    """Image of the Pods that hand Tasks to the live server, in place of the built-in driver."""
+    """Accepted for manifests of earlier versions. Our own driver hands Tasks to the live server; it needs no image."""
     workspaceDir: Annotated[str, Meta(pattern="^/.*")] | None = None
     """Folder the work is done in; `/workspace` unless given."""
     command: tuple[str, ...] = ()

@@ -231,8 +231,6 @@ def _attached(frame: _Frame) -> Json:
     )
     proxy = network.proxy(frame.shape, frame.seen.cluster)
     certificates = network.ca_bundle(frame.shape)
-    if frame.shape.attachImage:
-        return _with_own_client(frame, merge((files, pods.tools(frame.place), _tools_volume(), proxy, certificates)))
     main: Json = {
         "name": MAIN,
         **images.system(frame.seen.cluster),
@@ -257,21 +255,6 @@ def _driver_arguments(frame: _Frame) -> list[str]:
         option = "--context" if file.path == context else "--attachment"
         arguments.append(f"{option}={_FILES}/{_relative(file, frame.place.workspace)}")
     return arguments
-
-
-def _with_own_client(frame: _Frame, whole: PodPart) -> Json:
-    main: Json = {
-        "name": MAIN,
-        **images.pulled(frame.shape.attachImage),
-        "command": ["sh", "-c", opencode.ATTACH_SCRIPT],
-        "env": [variable("TASK_FILE", f"{_FILES}/{paths.TASK_FILE}")],
-        "resources": pods.resources(frame.shape),
-    }
-    return pods.spec(frame.place, whole, main)
-
-
-def _tools_volume() -> PodPart:
-    return PodPart(volumes=(empty_dir("tools"),), mounts=(mount("tools", paths.TOOLS),))
 
 
 def _projected(file: File, here: str) -> tuple[Json, str]:

@@ -33,7 +33,6 @@ FULL: dict[str, Any] = {
         standalone(**FULL)[1],
         standalone(command=["x"])[1],
         desired(task(), agent())[1],
-        desired(task(), agent(attachImage="x"))[1],
         desired(task(), agent(meta={"namespace": "platform"}))[1],
         live()["Deployment/solo-server"]["spec"]["template"],
         live(agent(persistence={"sessions": {}, "workspace": {}}, **FULL))["Deployment/solo-server"]["spec"][
