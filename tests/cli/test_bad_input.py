@@ -129,7 +129,7 @@ class Ward:
 SICK: dict[str, dict[str, Any]] = {
     "vault": {"credentials": [{"name": "k", "secretRef": {"name": "vault", "key": "k"}, "env": "K"}]},
     "image": {"executorImage": "registry.example.com/team/odd:1"},
-    "folder": {"workspaceDir": "/work/$(touch owned)"},
+    "folder": {"workspaceDir": "/place/$(touch owned)"},
     "system": {"workspaceDir": "/etc"},
     "config-map": {"contexts": [{"type": "ConfigMap", "configMap": {"name": "rules"}}]},
     "config": {"config": "{not json"},
@@ -155,7 +155,7 @@ def ward(machine: Machine) -> Ward:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("folder", "spec.workspaceDir: '/work/$(touch owned)' has characters that a path here may not have"),
+        ("folder", "spec.workspaceDir: '/place/$(touch owned)' has characters that a path here may not have"),
         ("system", "spec.workspaceDir: '/etc' is a folder of the system; use one such as /workspace"),
         ("config-map", '"rules"'),
         ("config", "spec.config"),

@@ -58,7 +58,7 @@ def test_what_only_an_agent_has_never_comes_from_a_template():
 
 def test_without_a_word_there_are_a_workspace_and_a_port():
     assert (profile(agent()).workspace, profile(agent()).port) == ("/workspace", 4096)
-    assert profile(agent(workspaceDir="/work/")).workspace == "/work"
+    assert profile(agent(workspaceDir="/place/")).workspace == "/place"
 
 
 def test_the_address_of_a_server_is_its_service():

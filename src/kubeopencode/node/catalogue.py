@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -91,7 +92,7 @@ class Catalogue:
                 return self._of_entry(reference, self._entries[name])
         name = _product_name(repository)
         if name == "kubeopencode":
-            return self._system()
+            return self._system
         if name == "kubeopencode-agent-echo":
             return Image(("/bin/sh", "-c", _ECHO), working_dir="/workspace")
         if name:
@@ -114,6 +115,7 @@ class Catalogue:
             return Image(("/bin/sh", "-c", _BRING_OPENCODE), mounts=mounts)
         return Image(("/bin/bash",), mounts=mounts, working_dir="/workspace")
 
+    @cached_property
     def _system(self) -> Image:
         """The system image: the package that runs inside Pods, with the interpreter we run on ourselves."""
         package = Path(__file__).parents[1] / "pod"

@@ -43,12 +43,12 @@ async def test_a_failing_pod_tells_its_exit_code_and_its_last_words(plane):
 
 async def test_init_containers_share_volumes_with_the_main_container_in_order(plane):
     def init(name: str) -> dict[str, object]:
-        script = f"echo {name} >> /work/order"
-        mount = [{"name": "work", "mountPath": "/work"}]
+        script = f"echo {name} >> /place/order"
+        mount = [{"name": "work", "mountPath": "/place"}]
         return {"name": name, "image": "host", "command": ["/bin/sh", "-c", script], "volumeMounts": mount}
 
     await plane.pod(
-        "ordered", "cat /work/order", main={"volumeMounts": [{"name": "work", "mountPath": "/work"}]},
+        "ordered", "cat /place/order", main={"volumeMounts": [{"name": "work", "mountPath": "/place"}]},
         initContainers=[init("one"), init("two")], volumes=[{"name": "work", "emptyDir": {}}],
     )  # fmt: skip
     await plane.until_phase("ordered", "Succeeded")
@@ -234,8 +234,8 @@ async def test_root_is_refused_where_the_pod_refuses_it(plane):
 
 
 async def test_what_a_container_made_read_only_goes_with_its_pod(plane):
-    mounts = [{"name": "work", "mountPath": "/work"}]
-    script = "mkdir -p /work/a/b && touch /work/a/b/c && chmod 000 /work/a/b && chmod 555 /work/a"
+    mounts = [{"name": "work", "mountPath": "/place"}]
+    script = "mkdir -p /place/a/b && touch /place/a/b/c && chmod 000 /place/a/b && chmod 555 /place/a"
     pod = await plane.pod("locks", script, main={"volumeMounts": mounts}, volumes=[{"name": "work", "emptyDir": {}}])
     await plane.until_phase("locks", "Succeeded")
     await plane.client.delete(core.PODS, "locks", "default")

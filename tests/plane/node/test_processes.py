@@ -63,9 +63,9 @@ async def test_a_loader_variable_of_the_pod_is_not_obeyed_outside_the_sandbox(ru
 async def test_mounts_are_there_and_read_only_ones_are_read_only(runner, tmp_path: Path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    mounts = (Mount(tmp_path / "a", "/work/deep", read_only=True), Mount(tmp_path / "b", "/work"))
-    script = "echo one > /work/file; echo two > /work/deep/file || echo refused"
-    await ends(runner, shell(script, mounts=mounts, cwd="/work"))
+    mounts = (Mount(tmp_path / "a", "/place/deep", read_only=True), Mount(tmp_path / "b", "/place"))
+    script = "echo one > /place/file; echo two > /place/deep/file || echo refused"
+    await ends(runner, shell(script, mounts=mounts, cwd="/place"))
     assert (tmp_path / "b" / "file").read_text() == "one\n"
     assert "refused" in output(runner)
 

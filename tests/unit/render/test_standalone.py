@@ -123,7 +123,7 @@ def test_a_task_without_description_has_an_empty_task_file():
     assert file(config_map, pod, "/workspace/task.md") == ""
 
 
-@pytest.mark.parametrize("folder", ["/work", "/home/agent/repo", "/work/"])
+@pytest.mark.parametrize("folder", ["/place", "/home/agent/repo", "/place/"])
 def test_the_task_file_lies_in_the_workspace_wherever_that_is(folder: str):
     clean = folder.rstrip("/")
     _, pod = standalone({"type": "Text", "text": "rules"}, workspaceDir=folder)
