@@ -24,6 +24,7 @@ from kubeopencode.node import (
     jobs,
     launching,
     pods,
+    podstatus,
     probing,
     processes,
     replicasets,
@@ -34,6 +35,7 @@ from kubeopencode.runtime import clock, controller, converge, events, manager, r
 
 T = TypeVar("T", bound=meta.Object)
 
+PODS = reflector.Source(core.PODS, trim=podstatus.remembered)
 CAPACITY_PODS = 1000
 HOSTS_PAUSE = 0.05
 """Seconds to wait for more changes before hosts files are rewritten."""
@@ -126,7 +128,7 @@ class Node:
         await self._prober.close()
 
     def _store(self, resource: meta.Resource[T]) -> store.Store[T]:
-        return self._manager.store(reflector.Source(resource))
+        return self._manager.store(_source(resource))
 
     def _make_kubelet(self, root: Path) -> pods.Kubelet:
         settings = self._settings
@@ -154,7 +156,7 @@ class Node:
         volumes = claims.Claims(self._client, self._store(core.PVCS), self._pods, self._settings.data / "volumes")
         accounts = claims.Accounts(self._client, self._store(core.NAMESPACES), self._store(core.SERVICEACCOUNTS))
         self._pod_controller = self._add("kubelet", self._kubelet.reconcile, _own(core.PODS))
-        to_services = controller.Watch(reflector.Source(core.PODS), self._services.selecting)
+        to_services = controller.Watch(PODS, self._services.selecting)
         self._add("service", self._services.reconcile, _own(core.SERVICES), to_services, _own(core.ENDPOINTS))
         self._add(
             "replicaset", replicas.reconcile, _own(workloads.REPLICASETS), _owned(core.PODS, workloads.REPLICASETS)
@@ -199,12 +201,16 @@ class Node:
         await self._client.patch(core.NODES, name, {"status": _node_status(name)}, options=client.STATUS)
 
 
+def _source(resource: meta.Resource[Any]) -> reflector.Source[Any]:
+    return PODS if resource is core.PODS else reflector.Source(resource)
+
+
 def _own(resource: meta.Resource[Any]) -> controller.Watch[Any]:
-    return controller.Watch(reflector.Source(resource))
+    return controller.Watch(_source(resource))
 
 
 def _owned(resource: meta.Resource[Any], owner: meta.Resource[Any]) -> controller.Watch[Any]:
-    return controller.Watch(reflector.Source(resource), controller.owner_key(owner.group, owner.kind))
+    return controller.Watch(_source(resource), controller.owner_key(owner.group, owner.kind))
 
 
 def _node_status(name: str) -> meta.Json:

@@ -169,6 +169,8 @@ class Kubelet:
         await self._report(pod, told)
         if plan.over:
             await self._release(resident)
+            for track in resident.tracks:
+                track.container = podstatus.outline(track.container)
         if plan.over and pod.metadata.deletionTimestamp is not None:
             await self._delete(pod)
             return outcome.Done()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from kubeopencode.api import conditions, core, meta
 from kubeopencode.node import life
 from kubeopencode.node.runner import Exited, Running
@@ -52,6 +54,27 @@ def ready(pod: core.Pod) -> bool:
 def finished(pod: core.Pod) -> bool:
     """Whether a Pod has come to its end."""
     return pod.status.phase in ("Succeeded", "Failed")
+
+
+def remembered(pod: core.Pod) -> core.Pod:
+    """A Pod as it is kept in memory: whole while it lives, and of a finished one only what is still asked.
+
+    A machine may keep ten thousand finished Pods; what their containers were to do is asked no more.
+    """
+    if not finished(pod):
+        return pod
+    spec = msgspec.structs.replace(
+        pod.spec,
+        containers=tuple(map(outline, pod.spec.containers)),
+        initContainers=tuple(map(outline, pod.spec.initContainers)),
+        volumes=(),
+    )
+    return msgspec.structs.replace(pod, spec=spec)
+
+
+def outline(container: core.Container) -> core.Container:
+    """What a status still says of a container that will not run again."""
+    return core.Container(name=container.name, image=container.image, restartPolicy=container.restartPolicy)
 
 
 def _phase(pod: core.Pod, found: Sequence[life.Track], facts: Facts) -> str:
