@@ -6,16 +6,16 @@ import hashlib
 import re
 
 LABEL_AGENT = "kubeopencode.io/agent"
-LABEL_AGENT_NAMESPACE = "kubeopencode.io/agent-namespace"
 LABEL_AGENT_TEMPLATE = "kubeopencode.io/agent-template"
 LABEL_TASK = "kubeopencode.io/task"
 LABEL_TASK_NAMESPACE = "kubeopencode.io/task-namespace"
 LABEL_TASK_UID = "kubeopencode.io/task-uid"
-LABEL_CRONTASK = "kubeopencode.io/crontask"
 
 ANNOTATION_STOP = "kubeopencode.io/stop"
 ANNOTATION_TASK = "kubeopencode.io/task-name"
 ANNOTATION_CONTEXT_HASH = "kubeopencode.io/context-hash"
+
+ANNOTATION_CONNECTED = "kubeopencode.io/last-connection-active"
 
 FINALIZER = "kubeopencode.io/task-cleanup"
 DEFAULT_AGENT = "default"

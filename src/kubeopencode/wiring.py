@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kubeopencode import world
 from kubeopencode.api import crds
 from kubeopencode.api.core import CRDS
-from kubeopencode.controllers import agent, agenttemplate, library, queue, retention, task
+from kubeopencode.controllers import agent, agenttemplate, library, queue, retention, standby, task
 from kubeopencode.kube import client, errors
 from kubeopencode.runtime import clock, events, lease, manager
 
@@ -38,6 +38,7 @@ class Operator:
         for built in (
             task.build(self.manager, books, recorder),
             queue.build(self.manager, books),
+            standby.build(self.manager, books, recorder),
             agent.build(self.manager, books, recorder, settings.password_key),
             agenttemplate.build(self.manager, books),
             retention.build(self.manager, books),

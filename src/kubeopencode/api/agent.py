@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from kubeopencode.api import meta, podspec
+from kubeopencode.api import duration, meta, podspec
 from kubeopencode.api.context import ContextItem, SecretName
 from kubeopencode.api.outputs import OutputSpec
 from kubeopencode.api.schema import Column, Rule, list_map
@@ -90,7 +90,7 @@ class Persistence(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Standby(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Suspend an idle Agent, resume it when work arrives."""
 
-    idleTimeout: str = "30m"
+    idleTimeout: Annotated[str, Meta(pattern=duration.PATTERN)] = "30m"
     """Idle time after which the Agent is suspended, as a duration."""
 
 

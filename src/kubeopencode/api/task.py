@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from kubeopencode.api import meta
+from kubeopencode.api import duration, meta
 from kubeopencode.api.context import ContextItem
 from kubeopencode.api.outputs import Outputs, OutputSpec
 from kubeopencode.api.schema import Column, Rule, list_map
@@ -17,9 +17,6 @@ Phase = Literal["", "Pending", "Queued", "Running", "Completed", "Failed"]
 
 FINISHED: frozenset[str] = frozenset({"Completed", "Failed"})
 """Phases that never change again."""
-
-DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
-"""A duration as Kubernetes writes it: `90s`, `1h30m`."""
 
 
 class AgentReference(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -67,7 +64,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Run in a Pod of its own, configured by this AgentTemplate."""
     taskTemplateRef: TaskTemplateReference | None = None
     """Take what this Task leaves out from a TaskTemplate."""
-    timeout: Annotated[str, Meta(pattern=DURATION)] | None = None
+    timeout: Annotated[str, Meta(pattern=duration.PATTERN)] | None = None
     """End the Task this long after its start, for example `30m`."""
     outputs: OutputSpec | None = None
     """Results to read when the Task ends."""

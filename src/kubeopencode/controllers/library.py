@@ -148,6 +148,13 @@ def unfinished_by_agent(found: task.Task) -> Iterable[Key]:
     return (agent_key(found.spec, namespace),)
 
 
+def comes_or_goes(change: store.Change[task.Task]) -> bool:
+    """A Task arrived, ended, or learned which Agent it belongs to: what those want to know who look after Agents."""
+    if change.old is None or change.new is None:
+        return True
+    return tuple(unfinished_by_agent(change.old)) != tuple(unfinished_by_agent(change.new))
+
+
 def waiting_by_template(found: task.Task) -> Iterable[Key]:
     """Index: Tasks that have not started, by the AgentTemplate they name."""
     if found.status.phase in task.FINISHED or found.status.phase == "Running" or found.spec.templateRef is None:

@@ -16,7 +16,7 @@ from kubeopencode.api.meta import Key
 from kubeopencode.controllers import library, report
 from kubeopencode.judge import admission
 from kubeopencode.kube import client, errors
-from kubeopencode.runtime import clock, controller, manager, outcome, store
+from kubeopencode.runtime import clock, controller, manager, outcome
 
 BY_AGENT = "unfinished by agent"
 
@@ -98,16 +98,9 @@ def build(runner: manager.Manager, books: library.Library) -> controller.Control
         queues.reconcile,
         watches=(
             controller.Watch(library.AGENTS),
-            controller.Watch(library.TASKS, agent_of, _comes_or_goes),
+            controller.Watch(library.TASKS, agent_of, library.comes_or_goes),
             controller.Watch(library.TEMPLATES, agents_of),
         ),
         tuning=controller.Tuning(workers=2, first_retry=0.01),
         time=runner.clock,
     )
-
-
-def _comes_or_goes(change: store.Change[task.Task]) -> bool:
-    """A Task arrived, ended, or learned which Agent it belongs to."""
-    if change.old is None or change.new is None:
-        return True
-    return tuple(library.unfinished_by_agent(change.old)) != tuple(library.unfinished_by_agent(change.new))

@@ -72,3 +72,23 @@ async def test_an_unchanged_agent_is_not_written_again(idle: Plane) -> None:
     assert not [
         write for write in writes[before:] if "tasks" not in write and "pods" not in write and "configmaps" not in write
     ]
+
+
+async def test_an_idle_agent_on_standby_sleeps_and_work_wakes_it(world: Plane) -> None:
+    await world.apply(build.agent("night", standby={"idleTimeout": "1s"}))
+
+    async def asleep() -> bool:
+        found = await world.agent("night")
+        return found.spec.suspend and found.status.suspended
+
+    await world.until(asleep, "the Agent sleeps")
+    reasons = {each.type: each.reason for each in (await world.agent("night")).status.conditions}
+    assert reasons["Suspended"] == "Standby"
+    await world.apply(build.task_for("night", "one"))
+
+    async def awake() -> bool:
+        return not (await world.agent("night")).spec.suspend
+
+    await world.until(awake, "the Agent wakes")
+    await world.server_ready("night")
+    await world.until_phase("one", "Running")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeopencode.api import duration
-from kubeopencode.api.task import DURATION
+from kubeopencode.api.duration import PATTERN as DURATION
 
 
 @pytest.mark.parametrize(
