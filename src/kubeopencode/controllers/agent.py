@@ -134,10 +134,6 @@ def build(
     agents = AgentController(
         runner.client, books, deployments, servers, converger, recorder, runner.clock, password_key
     )
-    books.agents.add_index("by template", library.agents_by_template)
-
-    def of_template(found: api.AgentTemplate) -> Iterable[Key]:
-        return [each.metadata.key for each in books.agents.by_index("by template", found.metadata.key)]
 
     def of_server(found: core.Pod) -> Iterable[Key]:
         label = found.metadata.labels.get(names.LABEL_AGENT)
@@ -154,7 +150,7 @@ def build(
             controller.Watch(library.AGENTS, when=_spec_or_ready),
             controller.Watch(DEPLOYMENTS, controller.owner_key(kinds.GROUP, "Agent")),
             controller.Watch(SERVERS, of_server, _obstacle_changed),
-            controller.Watch(library.TEMPLATES, of_template),
+            controller.Watch(library.TEMPLATES, books.keys_of_agents),
             controller.Watch(library.CONFIGS, all_agents),
         ),
         time=runner.clock,

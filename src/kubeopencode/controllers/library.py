@@ -24,6 +24,9 @@ TASKTEMPLATES = reflector.Source(kinds.TASKTEMPLATES)
 CONFIGS = reflector.Source(kinds.CONFIGS)
 TASKS = reflector.Source(kinds.TASKS)
 
+_BY_AGENT = "unfinished by agent"
+_BY_TEMPLATE = "by template"
+
 CONFIG_NAMES = ("cluster", "default")
 """The configuration's name, and the name it had before; the first that exists is used."""
 
@@ -39,6 +42,9 @@ class Library:
         self.templates: store.Store[agent.AgentTemplate] = runner.store(TEMPLATES)
         self._tasktemplates: store.Store[tasktemplate.TaskTemplate] = runner.store(TASKTEMPLATES)
         self._configs: store.Store[config.KubeOpenCodeConfig] = runner.store(CONFIGS)
+        self.tasks.add_index(_BY_AGENT, unfinished_by_agent)
+        self.tasks.add_index(_BY_TEMPLATE, _waiting_by_template)
+        self.agents.add_index(_BY_TEMPLATE, _agents_by_template)
 
     @property
     def cluster(self) -> world.Cluster:
@@ -47,6 +53,18 @@ class Library:
             if found := self._configs.get(Key("", name)):
                 return self._settings.overlaid(found.spec)
         return self._settings
+
+    def unfinished(self, of_agent: Key) -> list[task.Task]:
+        """The Tasks of an Agent that have not ended."""
+        return self.tasks.by_index(_BY_AGENT, of_agent)
+
+    def waiting(self, for_template: Key) -> list[task.Task]:
+        """The Tasks that name an AgentTemplate and have not started."""
+        return self.tasks.by_index(_BY_TEMPLATE, for_template)
+
+    def keys_of_agents(self, template: agent.AgentTemplate) -> list[Key]:
+        """The Agents that use a template."""
+        return [each.metadata.key for each in self.agents.by_index(_BY_TEMPLATE, template.metadata.key)]
 
     async def agent_profile(self, key: Key) -> world.Profile | None:
         """An Agent with its template; None when there is no such Agent.
@@ -155,14 +173,14 @@ def comes_or_goes(change: store.Change[task.Task]) -> bool:
     return tuple(unfinished_by_agent(change.old)) != tuple(unfinished_by_agent(change.new))
 
 
-def waiting_by_template(found: task.Task) -> Iterable[Key]:
+def _waiting_by_template(found: task.Task) -> Iterable[Key]:
     """Index: Tasks that have not started, by the AgentTemplate they name."""
     if found.status.phase in task.FINISHED or found.status.phase == "Running" or found.spec.templateRef is None:
         return ()
     return (Key(found.metadata.namespace, found.spec.templateRef.name),)
 
 
-def agents_by_template(found: agent.Agent) -> Iterable[Key]:
+def _agents_by_template(found: agent.Agent) -> Iterable[Key]:
     """Index: Agents, by the AgentTemplate they name."""
     reference = found.spec.templateRef
     return (Key(found.metadata.namespace, reference.name),) if reference and reference.name else ()

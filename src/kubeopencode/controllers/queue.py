@@ -6,7 +6,6 @@ stale cache, make that write fail; they never make it let in too many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -17,8 +16,6 @@ from kubeopencode.controllers import library, report
 from kubeopencode.judge import admission
 from kubeopencode.kube import client, errors
 from kubeopencode.runtime import clock, controller, manager, outcome
-
-BY_AGENT = "unfinished by agent"
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class QueueController:
         if not admission.limited(profile.shape):
             return await self._clear(found)
         closed = found.spec.suspend or (profile.live and not found.status.ready)
-        tasks = self.books.tasks.by_index(BY_AGENT, key)
+        tasks = self.books.unfinished(key)
         if closed:
             holders = {start.taskUID for start in found.status.admitted}
             tasks = [each for each in tasks if each.metadata.uid in holders]
@@ -80,26 +77,14 @@ class QueueController:
 
 def build(runner: manager.Manager, books: library.Library) -> controller.Controller:
     """The controller, with all that it watches."""
-    books.tasks.add_index(BY_AGENT, library.unfinished_by_agent)
     queues = QueueController(runner.client, books, runner.clock)
-
-    def agents_of(found: agent.AgentTemplate) -> Iterable[Key]:
-        return [
-            each.metadata.key
-            for each in books.agents.list(found.metadata.namespace)
-            if found.metadata.key in library.agents_by_template(each)
-        ]
-
-    def agent_of(found: task.Task) -> Iterable[Key]:
-        return library.unfinished_by_agent(found)
-
     return controller.Controller(
         "queue",
         queues.reconcile,
         watches=(
             controller.Watch(library.AGENTS),
-            controller.Watch(library.TASKS, agent_of, library.comes_or_goes),
-            controller.Watch(library.TEMPLATES, agents_of),
+            controller.Watch(library.TASKS, library.unfinished_by_agent, library.comes_or_goes),
+            controller.Watch(library.TEMPLATES, books.keys_of_agents),
         ),
         tuning=controller.Tuning(workers=2, first_retry=0.01),
         time=runner.clock,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from kubeopencode.api import kinds, task
+from kubeopencode.api import kinds
 from kubeopencode.api.meta import Key
 from kubeopencode.controllers import library, report
 from kubeopencode.judge import standby as judge
 from kubeopencode.kube import client
 from kubeopencode.runtime import clock, controller, events, manager, outcome
-
-BY_AGENT = "unfinished by agent"
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class StandbyController:
             cleared = msgspec.structs.replace(found.status, idleSince=None)
             await report.report(self.api, kinds.AGENTS, found, cleared)
             return outcome.DONE
-        rest = judge.decide(found, bool(self.books.tasks.by_index(BY_AGENT, key)), self.time.now())
+        rest = judge.decide(found, bool(self.books.unfinished(key)), self.time.now())
         told = await report.report(self.api, kinds.AGENTS, found, rest.status)
         if rest.suspend != found.spec.suspend:
             version = told.metadata.resourceVersion
@@ -48,16 +45,14 @@ class StandbyController:
 
 def build(runner: manager.Manager, books: library.Library, recorder: events.EventRecorder) -> controller.Controller:
     """The controller, with all that it watches."""
-    books.tasks.add_index(BY_AGENT, library.unfinished_by_agent)
     agents = StandbyController(runner.client, books, recorder, runner.clock)
-
-    def agent_of(found: task.Task) -> Iterable[Key]:
-        return library.unfinished_by_agent(found)
-
     return controller.Controller(
         "standby",
         agents.reconcile,
-        watches=(controller.Watch(library.AGENTS), controller.Watch(library.TASKS, agent_of, library.comes_or_goes)),
+        watches=(
+            controller.Watch(library.AGENTS),
+            controller.Watch(library.TASKS, library.unfinished_by_agent, library.comes_or_goes),
+        ),
         tuning=controller.Tuning(workers=2),
         time=runner.clock,
     )

@@ -28,8 +28,6 @@ def _essential(pod: core.Pod) -> core.Pod:
 
 
 PODS = reflector.Source(core.PODS, labels=names.LABEL_TASK, trim=_essential)
-BY_AGENT = "unfinished by agent"
-BY_TEMPLATE = "waiting by template"
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class TaskController:
 
     def _waiting(self, seen: Observed) -> int:
         assert seen.profile is not None
-        tasks = self.books.tasks.by_index(BY_AGENT, seen.profile.key)
+        tasks = self.books.unfinished(seen.profile.key)
         return sum(each.status.phase != "Running" for each in tasks)
 
     async def _pod(self, seen: Observed) -> core.Pod | None:
@@ -180,23 +178,19 @@ def task_of_pod(pod: core.Pod) -> Iterable[Key]:
 def build(runner: manager.Manager, books: library.Library, recorder: events.EventRecorder) -> controller.Controller:
     """The controller, with all that it watches."""
     pods = runner.store(PODS)
-    books.tasks.add_index(BY_AGENT, library.unfinished_by_agent)
-    books.tasks.add_index(BY_TEMPLATE, library.waiting_by_template)
     made = (converge.Kind(core.CONFIGMAPS, fresh=True), converge.Kind(core.PODS, converge.Policy.ONCE, fresh=True))
     converger = converge.Converger(runner.client, made, uid_label=names.LABEL_TASK_UID)
     tasks = TaskController(runner.client, books, pods, converger, recorder, runner.clock)
 
     def waiting(found: agent.Agent) -> Iterable[Key]:
-        return [
-            t.metadata.key for t in books.tasks.by_index(BY_AGENT, found.metadata.key) if t.status.phase != "Running"
-        ]
+        return [t.metadata.key for t in books.unfinished(found.metadata.key) if t.status.phase != "Running"]
 
     def let_in(found: agent.Agent) -> Iterable[Key]:
         keys = [Key(start.taskNamespace, start.taskName) for start in found.status.admitted]
         return [key for key in keys if (known := books.tasks.get(key)) is None or known.status.phase != "Running"]
 
     def waiting_for_template(found: agent.AgentTemplate) -> Iterable[Key]:
-        return [t.metadata.key for t in books.tasks.by_index(BY_TEMPLATE, found.metadata.key)]
+        return [t.metadata.key for t in books.waiting(found.metadata.key)]
 
     return controller.Controller(
         "task",
