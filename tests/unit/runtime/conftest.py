@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit.patches import merged
 from kubeopencode.kube import client, config, errors, retry, transport
 from kubeopencode.runtime import clock
 
@@ -55,8 +56,8 @@ class FakeApi:
         wanted = body.get("metadata", {}).get("resourceVersion")
         if wanted and wanted != live["metadata"]["resourceVersion"]:
             return refusal(409, "Conflict")
-        merged = merge(live, body)
-        return 200, merged if merged == self.objects[path] else self.keep(path, merged)
+        after = merged(live, body)
+        return 200, after if after == self.objects[path] else self.keep(path, after)
 
     def delete(self, path: str, body: Any) -> tuple[int, Any]:
         if path not in self.objects:
@@ -65,18 +66,6 @@ class FakeApi:
         if uid and uid != self.objects[path]["metadata"]["uid"]:
             return refusal(409, "Conflict")
         return 200, self.objects.pop(path)
-
-
-def merge(live: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(live) if isinstance(live, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge(result.get(name), value)
-    return result
 
 
 def refusal(code: int, reason: str) -> tuple[int, Any]:

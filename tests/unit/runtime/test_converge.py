@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.patches import merged
 from kubeopencode.api import core, meta
 from kubeopencode.runtime import converge, difference
 
@@ -157,19 +158,6 @@ def test_these_are_no_differences(desired, live):
 )
 def test_these_are_differences(desired, live, patch):
     assert difference.merge_patch(desired, live) == patch
-
-
-def merged(live, patch):
-    """JSON merge patch, as RFC 7396 has it."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(live) if isinstance(live, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 VALUES = st.recursive(
