@@ -148,6 +148,8 @@ class Observed:
     profile: Profile | None = None
     missing: str = ""
     """Why there is no profile, in words for the user."""
+    missing_reason: str = "AgentError"
+    """The same in one word, for the condition."""
     pod: core.Pod | None = None
     waiting: int = 0
     """Tasks that wait for the same Agent, this one among them."""

@@ -70,7 +70,7 @@ class TaskController:
             spec = await self.books.effective(found)
             profile = await self.books.profile(spec, found.metadata.namespace)
         except library.Missing as missing:
-            seen = Observed(found, spec, cluster, missing=str(missing))
+            seen = Observed(found, spec, cluster, missing=str(missing), missing_reason=missing.reason)
         else:
             seen = Observed(found, spec, cluster, profile=profile)
         waiting = self._waiting(seen) if seen.profile and seen.profile.agent else 0

@@ -88,7 +88,7 @@ def _agent_exists(seen: Observed, now: datetime) -> Objection | None:
         return Wait(
             "AgentNotFound", f"{seen.missing}; waiting a moment for it", max(0.5, (PATIENCE - age).total_seconds())
         )
-    return Fail("AgentError", seen.missing)
+    return Fail(seen.missing_reason, seen.missing)
 
 
 def _namespace_allowed(seen: Observed, now: datetime) -> Objection | None:

@@ -190,6 +190,11 @@ class TestItsAgent:
         assert failed.notice.warning
         assert not failed.runs
 
+    def test_a_missing_task_template_has_a_reason_of_its_own(self):
+        old = task(meta={"creationTimestamp": at(-10)})
+        failed = judge.decide(seen(old, None, missing="none", missing_reason="TaskTemplateError"), NOW)
+        assert said(failed, "Ready") == ("False", "TaskTemplateError")
+
     def test_the_last_look_is_never_at_once(self):
         young = task(meta={"creationTimestamp": at(-9.9)})
         assert judge.decide(seen(young, None, missing="none"), NOW).look_again == 0.5
